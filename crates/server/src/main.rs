@@ -1,0 +1,5 @@
+//! The `apogee` binary.
+
+fn main() -> anyhow::Result<()> {
+    anyhow::bail!("no such command")
+}

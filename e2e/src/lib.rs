@@ -1,0 +1,1 @@
+//! End-to-end tests: the built binary and the reference, driven by foreign clients.
