@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::frame::Connection;
 use crate::ports;
 use crate::process::{Process, on_path};
 
@@ -22,6 +23,8 @@ pub const REFERENCE: &str = "5.4.0";
 /// Settings of a server by their Java key.
 pub type Settings = BTreeMap<String, String>;
 
+/// Request code: all brokers that a name server knows.
+const GET_BROKER_CLUSTER_INFO: i64 = 106;
 const BOOT_LIMIT: Duration = Duration::from_secs(90);
 const STOP_LIMIT: Duration = Duration::from_secs(60);
 
@@ -248,6 +251,10 @@ impl Broker {
         command.arg("-c").arg(&file);
         let mut process = Process::start("Java broker", command, &dir.join("broker.log"))?;
         process.wait_for_output("boot success", BOOT_LIMIT)?;
+        let (namesrv, addr) = (self.setup.namesrv, self.addr());
+        process.wait_until(BOOT_LIMIT, "registration at the name server", |_| {
+            is_registered(namesrv, addr)
+        })?;
         self.process = Some(process);
         Ok(())
     }
@@ -280,6 +287,14 @@ impl Broker {
         }
         Ok(())
     }
+}
+
+/// Whether the name server at `namesrv` knows the broker at `addr`.
+pub(crate) fn is_registered(namesrv: SocketAddr, addr: SocketAddr) -> bool {
+    let answer = Connection::open(namesrv, Duration::from_secs(1))
+        .and_then(|mut connection| connection.call(GET_BROKER_CLUSTER_INFO, &[], &[]));
+    answer
+        .is_ok_and(|answer| String::from_utf8_lossy(&answer.body).contains(&format!("\"{addr}\"")))
 }
 
 /// Where a broker is: shared with the built binary, which reads the same keys.

@@ -7,6 +7,9 @@
 //! Start reading at [`java`], then [`apogee`].
 #![allow(clippy::disallowed_methods, reason = "drives real processes, sockets and clocks")]
 
+pub mod apogee;
+pub mod frame;
 pub mod java;
+pub mod peer;
 pub mod ports;
 pub mod process;
