@@ -439,7 +439,8 @@ public final class WireScenario {
         unlock.setClientId("127.0.0.1@orderly");
         unlock.setMqSet(allQueues());
         session.record(42, 0, "", () -> api.unlockBatchMQ(broker, unlock, TIMEOUT, false));
-        session.record(42, ONEWAY, "oneway", consumer::shutdown);
+        session.record(42, ONEWAY, "oneway", () -> api.unlockBatchMQ(broker, unlock, TIMEOUT, true));
+        consumer.shutdown();
     }
 
     private Set<MessageQueue> allQueues() {
