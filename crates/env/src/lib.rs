@@ -15,6 +15,7 @@ mod clock;
 pub mod disk;
 pub mod net;
 mod rng;
+pub mod settings;
 pub mod tasks;
 
 pub use clock::{Clock, Elapsed, Ticker};
