@@ -8,6 +8,8 @@
 #![allow(clippy::disallowed_methods, reason = "drives real processes, sockets and clocks")]
 
 pub mod apogee;
+pub mod cases;
+pub mod client;
 pub mod frame;
 pub mod java;
 pub mod peer;
