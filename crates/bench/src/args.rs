@@ -104,6 +104,9 @@ pub struct SendArgs {
     /// Messages per second whatever the server does; as many as are answered if absent.
     #[arg(short, long)]
     pub rate: Option<f64>,
+    /// Wake up for every answer, instead of letting some gather when 64 or more are in flight.
+    #[arg(long)]
+    pub eager: bool,
     /// Send so many messages instead of for a time.
     #[arg(short, long)]
     pub messages: Option<u64>,
