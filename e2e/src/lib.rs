@@ -8,8 +8,13 @@
 #![allow(clippy::disallowed_methods, reason = "drives real processes, sockets and clocks")]
 
 pub mod apogee;
+pub mod cases;
+pub mod client;
 pub mod frame;
 pub mod java;
+pub mod load;
 pub mod peer;
 pub mod ports;
 pub mod process;
+pub mod record;
+pub mod view;
