@@ -4,6 +4,7 @@
 //! with the first that needs them and must end with the last, which the built-in harness has no
 //! place for.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -23,7 +24,7 @@ pub struct Cases {
 }
 
 impl Cases {
-    /// Adds a case that needs `needs` (a reason when something is missing here).
+    /// Adds a case; with a reason in `missing` it is not run but counted as skipped.
     pub fn add(
         &mut self,
         name: String,
@@ -31,11 +32,10 @@ impl Cases {
         case: impl FnOnce() -> Result<()> + Send + 'static,
     ) {
         let skipped = Arc::clone(&self.skipped);
-        let title = name.clone();
         self.trials.push(Trial::ignorable_test(name, move || {
             if let Some(reason) = missing {
                 let mut skipped = skipped.lock().unwrap_or_else(PoisonError::into_inner);
-                skipped.push(format!("{title}: {reason}"));
+                skipped.push(reason.clone());
                 return Ok(Completion::ignored_with(reason));
             }
             case().map_err(|error| Failed::from(format!("{error:?}")))?;
@@ -48,16 +48,13 @@ impl Cases {
     pub fn run(self) -> ExitCode {
         let conclusion = libtest_mimic::run(&Arguments::from_args(), self.trials);
         let skipped = self.skipped.lock().unwrap_or_else(PoisonError::into_inner);
-        for line in skipped.iter() {
-            println!("SKIPPED {line}");
+        let reasons: BTreeSet<&String> = skipped.iter().collect();
+        for reason in reasons {
+            let count = skipped.iter().filter(|other| *other == reason).count();
+            println!("SKIPPED {count} cases: {reason}");
         }
-        println!("SKIPPED {} of {} cases", skipped.len(), skipped.len() + ran(&conclusion));
         conclusion.exit_code()
     }
-}
-
-fn ran(conclusion: &libtest_mimic::Conclusion) -> usize {
-    usize::try_from(conclusion.num_passed + conclusion.num_failed).unwrap_or(usize::MAX)
 }
 
 /// A cluster that starts with the first case that asks for it and ends when this is dropped.

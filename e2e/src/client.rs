@@ -19,6 +19,8 @@ pub const VERSIONS: [&str; 2] = ["4.9.8", crate::java::REFERENCE];
 
 /// A program prints its results by itself after 60 s; this is for one that hangs.
 const RUN_LIMIT: Duration = Duration::from_secs(120);
+/// How much of the results is quoted in an error.
+const QUOTED_CHARS: usize = 3_000;
 const RESULT: &str = "RESULT ";
 
 /// The client programs compiled against one version of the library.
@@ -109,7 +111,8 @@ pub fn finish(mut process: Process) -> Result<Value> {
     let Some(line) = line else { bail!("no result:\n{output}") };
     let results: Value = serde_json::from_str(line).context("result is not JSON")?;
     if let Some(what) = results.get("timeout") {
-        bail!("no {what} in time; results so far: {results:#}");
+        let text: String = results.to_string().chars().take(QUOTED_CHARS).collect();
+        bail!("no {what} in time; results so far: {text}");
     }
     Ok(results)
 }

@@ -32,6 +32,8 @@ pub struct Frame {
     pub remark: String,
     /// Named values of the header.
     pub fields: BTreeMap<String, String>,
+    /// The header as it came.
+    pub header: Value,
     /// Everything behind the header.
     pub body: Vec<u8>,
 }
@@ -46,19 +48,18 @@ impl Frame {
     fn parse(header: &[u8], body: Vec<u8>) -> Result<Self> {
         let header: Value = serde_json::from_slice(header).context("header is not JSON")?;
         let number = |name: &str| header.get(name).and_then(Value::as_i64);
-        let fields = header.get("extFields").and_then(Value::as_object);
         let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let fields = header.get("extFields").and_then(Value::as_object);
+        let fields =
+            fields.into_iter().flatten().map(|(name, value)| (name.clone(), text(value))).collect();
         Ok(Self {
             code: number("code").context("no code")?,
             opaque: number("opaque").context("no opaque")?,
             flag: number("flag").unwrap_or(0),
             remark: header.get("remark").and_then(Value::as_str).unwrap_or("").to_owned(),
-            fields: fields
-                .into_iter()
-                .flatten()
-                .map(|(name, value)| (name.clone(), text(value)))
-                .collect(),
+            fields,
             body,
+            header,
         })
     }
 }

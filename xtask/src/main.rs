@@ -7,12 +7,17 @@
 )]
 
 mod compare;
+mod fixtures;
+mod generate;
 
 fn main() -> anyhow::Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match args[..] {
         ["compare", ..] => compare::run(&args[1..]),
+        ["fixtures"] | ["fixtures", "wire"] => fixtures::wire::capture_all(),
+        ["fixtures", "wire", format] => fixtures::wire::capture(format),
+        ["gen", "reference"] => generate::reference(),
         _ => anyhow::bail!("no such task: {args:?}"),
     }
 }
