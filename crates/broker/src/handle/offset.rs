@@ -1,0 +1,77 @@
+//! Offsets: what groups have consumed (14, 15) and what queues hold (29, 30, 31, 32).
+
+use std::sync::Arc;
+
+use store::{Bound, Queue};
+use wire::header::{
+    BoundaryType, EarliestStoreTimeResponse, OffsetResponse, QueryConsumerOffsetHeader,
+    QueueHeader, SearchOffsetHeader, UpdateConsumerOffsetHeader,
+};
+use wire::{Frame, Replies, Text};
+
+use crate::Broker;
+use crate::reply::{self, Refusal};
+
+/// 14: where a group goes on. A group that has never committed starts at 0 while the queue's first message is still
+/// recent; otherwise the client decides by its own policy.
+pub fn query(
+    broker: &Broker,
+    frame: &Frame<'_>,
+    header: &QueryConsumerOffsetHeader<'_>,
+    out: &mut Replies,
+) -> Result<(), Refusal> {
+    let (topic, group) = (header.topic.to_str(), header.consumer_group.to_str());
+    if let Some(offset) = broker.offsets.query(&topic, &group, header.queue_id) {
+        reply::header(out, frame, &OffsetResponse { offset });
+        return Ok(());
+    }
+    if header.set_zero_if_not_found == Some(false) {
+        return Err(Refusal::NoOffset(false));
+    }
+    let queue = find_queue(broker, &header.topic, header.queue_id);
+    let from_start = queue.is_none_or(|queue| queue.min_offset() == 0 && broker.store.is_recent(&queue, 0));
+    if !from_start {
+        return Err(Refusal::NoOffset(true));
+    }
+    reply::header(out, frame, &OffsetResponse { offset: 0 });
+    Ok(())
+}
+
+/// 15: a group has consumed up to an offset.
+pub fn update(
+    broker: &Broker,
+    frame: &Frame<'_>,
+    header: &UpdateConsumerOffsetHeader<'_>,
+    out: &mut Replies,
+) -> Result<(), Refusal> {
+    let (topic, group) = (header.topic.to_str(), header.consumer_group.to_str());
+    if broker.groups.get_or_create(&group, broker.env.clock.wall_ms()).is_none() {
+        return Err(Refusal::UnknownGroup(group.into_owned()));
+    }
+    if broker.topics.get(&topic).is_none() {
+        return Err(Refusal::UnknownTopic(topic.into_owned()));
+    }
+    broker.offsets.commit(&topic, &group, header.queue_id, header.commit_offset)?;
+    reply::ok(out, frame);
+    Ok(())
+}
+
+/// 30: the offset that the next message of a queue will have; 0 for a queue that does not exist.
+pub fn max(broker: &Broker, frame: &Frame<'_>, header: &QueueHeader<'_>, out: &mut Replies) {
+    let queue = find_queue(broker, &header.topic, header.queue_id);
+    let offset = queue.map_or(0, |queue| queue.max_offset() as i64);
+    reply::header(out, frame, &OffsetResponse { offset });
+}
+
+/// 31: the offset of the oldest message that a queue still holds; 0 for a queue that does not exist.
+pub fn min(broker: &Broker, frame: &Frame<'_>, header: &QueueHeader<'_>, out: &mut Replies) {
+    let queue = find_queue(broker, &header.topic, header.queue_id);
+    let offset = queue.map_or(0, |queue| queue.min_offset() as i64);
+    reply::header(out, frame, &OffsetResponse { offset });
+}
+
+/// The store's queue, if it exists.
+pub fn find_queue(broker: &Broker, topic: &Text<'_>, id: i32) -> Option<Arc<Queue>> {
+    let id = u32::try_from(id).ok()?;
+    broker.store.find_queue(&topic.to_str(), id)
+}
