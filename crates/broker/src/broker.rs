@@ -1,5 +1,6 @@
 //! The broker itself: its tables, opened from the configuration files, and its workers.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -7,7 +8,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use env::Env;
 use parking_lot::Mutex;
-use store::Store;
+use store::{SCHEDULE_TOPIC, Store};
+use wire::flags::perm;
 use wire::ids::UniqKeys;
 use wire::{Frame, Replies};
 
@@ -21,7 +23,7 @@ use crate::register::{self, Registrar};
 use crate::reply::{self, Refusal};
 use crate::schedule::{self, Delays};
 use crate::settings::BrokerSettings;
-use crate::topic::{AutoCreate, OwnNames, PERM_READ, PERM_WRITE, SCHEDULE_TOPIC, Topic, Topics};
+use crate::topic::{self, AutoCreate, OwnNames, Topic, Topics};
 
 /// Passes kept for reuse: a few more than there are threads that serve connections.
 const SPARE_PASSES: usize = 8;
@@ -107,7 +109,7 @@ impl Broker {
         let ha_addr = SocketAddr::new(advertised.ip(), advertised.port().saturating_add(1));
         let salt = env.rng.u64();
         let broker = Broker(Arc::new(Inner {
-            topics: Topics::new(own, auto_create, deps.store.delay_levels().count()),
+            topics: Topics::new(own, auto_create, deps.store.delays().count()),
             groups: Groups::new(settings.auto_create_group),
             offsets: Offsets::default(),
             delays: Delays::default(),
@@ -161,11 +163,16 @@ impl Broker {
     /// store knows queues of a topic that the file does not. They prove that the topic existed.
     fn adopt_queues(&self) {
         let now_ms = self.env.clock.wall_ms();
-        for (topic, queues) in self.store.topics() {
+        let mut found: BTreeMap<String, i32> = BTreeMap::new();
+        for queue in self.store.queues() {
+            let count = found.entry(queue.topic().to_owned()).or_default();
+            *count = (*count).max(queue.id() as i32 + 1);
+        }
+        for (topic, queues) in found {
             if self.topics.get(&topic).is_some() {
                 continue;
             }
-            let config = wire::body::TopicConfig::new(&topic, queues as i32, PERM_READ | PERM_WRITE);
+            let config = topic::config(&topic, queues, perm::READ | perm::WRITE);
             match self.topics.put(config, now_ms) {
                 Ok(_) => tracing::info!(topic, queues, "the store has messages of a topic that no file names: created it again"),
                 Err(error) => tracing::warn!(topic, %error, "the store has messages of a topic that cannot be created"),
@@ -178,12 +185,17 @@ impl Broker {
         self.topics.get(SCHEDULE_TOPIC).expect("system topics are created at open and never removed")
     }
 
+    /// Resolves when this broker has tried to register with every name server once.
+    pub async fn registered(&self) {
+        self.registrar.round().await;
+    }
+
     /// The retry or dead-letter topic of a group, created if it is missing.
     pub(crate) fn create_group_topic(&self, name: &str, queues: i32) -> Result<Option<Arc<Topic>>, Refusal> {
         if let Some(topic) = self.topics.get(name) {
             return Ok(Some(topic));
         }
-        let config = wire::body::TopicConfig::new(name, queues, PERM_READ | PERM_WRITE);
+        let config = topic::config(name, queues, perm::READ | perm::WRITE);
         let topic = self.topics.create_missing(config, self.env.clock.wall_ms())?;
         self.persister.poke();
         self.registrar.poke();

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::RwLock;
-use wire::body::{ConsumerData, HeartbeatData, SubscriptionData};
+use wire::body::{
+    ConsumeFromWhere, ConsumeType, ConsumerData, HeartbeatData, MessageModel, SubscriptionData,
+};
 use wire::{Language, Peer};
 
 use crate::limits;
@@ -38,13 +40,14 @@ struct Joined {
 }
 
 /// The live members of one consumer group.
+#[derive(Default)]
 pub struct ConsumerGroup {
-    /// `CONSUME_ACTIVELY`, `CONSUME_PASSIVELY` or `CONSUME_POP`, as the latest heartbeat says.
-    pub consume_type: String,
-    /// `CLUSTERING` or `BROADCASTING`.
-    pub message_model: String,
-    /// `CONSUME_FROM_…`.
-    pub consume_from_where: String,
+    /// How it consumes, as the latest heartbeat says.
+    pub consume_type: ConsumeType,
+    /// Whether members share the messages or each gets all.
+    pub message_model: MessageModel,
+    /// Where a member starts that has no offset.
+    pub consume_from_where: ConsumeFromWhere,
     /// Members by connection.
     pub members: BTreeMap<u64, Member>,
     /// Whether the members' subscriptions disagreed at the last look.
@@ -291,22 +294,10 @@ impl Registry {
     }
 }
 
-impl Default for ConsumerGroup {
-    fn default() -> Self {
-        ConsumerGroup {
-            consume_type: String::new(),
-            message_model: String::new(),
-            consume_from_where: String::new(),
-            members: BTreeMap::new(),
-            inconsistent: false,
-        }
-    }
-}
-
 impl ConsumerGroup {
     /// Whether every member gets every message.
     pub fn is_broadcasting(&self) -> bool {
-        self.message_model == "BROADCASTING"
+        self.message_model == MessageModel::Broadcasting
     }
 
     fn newly_inconsistent(&mut self, name: &str) -> Option<Inconsistent> {

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::RwLock;
-use wire::body::{DataVersion, GroupConfig, GroupTable};
+use wire::body::{DataVersion, SubscriptionGroupConfig, SubscriptionGroups};
 
 use crate::limits;
+use crate::topic::bump;
 
 /// Groups that exist on every broker from the start.
 const SYSTEM_GROUPS: [&str; 8] = [
@@ -32,7 +33,7 @@ pub struct Groups {
 
 #[derive(Default)]
 struct Table {
-    groups: HashMap<String, Arc<GroupConfig>>,
+    groups: HashMap<String, Arc<SubscriptionGroupConfig>>,
     forbidden: BTreeMap<String, BTreeMap<String, i32>>,
     version: DataVersion,
 }
@@ -48,6 +49,11 @@ pub enum GroupError {
     Full(usize),
 }
 
+/// The configuration of a group that nobody configured.
+fn config(name: &str) -> SubscriptionGroupConfig {
+    SubscriptionGroupConfig { group_name: name.to_owned(), ..SubscriptionGroupConfig::default() }
+}
+
 /// Checks the form of a group name.
 pub fn check_name(group: &str) -> Result<(), GroupError> {
     crate::topic::check_name(group, limits::GROUP_NAME).map_err(|_| GroupError::Name(group.to_owned()))
@@ -58,14 +64,14 @@ impl Groups {
     pub fn new(auto_create: bool) -> Groups {
         let groups = SYSTEM_GROUPS
             .iter()
-            .map(|name| ((*name).to_owned(), Arc::new(GroupConfig::new(name))))
+            .map(|name| ((*name).to_owned(), Arc::new(config(name))))
             .collect();
         let table = RwLock::new(Table { groups, ..Table::default() });
         Groups { table, auto_create, dirty: AtomicBool::new(true) }
     }
 
     /// The group, created if it is unknown and may be (any look-up creates, as in the reference).
-    pub fn get_or_create(&self, name: &str, now_ms: i64) -> Option<Arc<GroupConfig>> {
+    pub fn get_or_create(&self, name: &str, now_ms: i64) -> Option<Arc<SubscriptionGroupConfig>> {
         if let Some(group) = self.table.read().groups.get(name) {
             return Some(Arc::clone(group));
         }
@@ -73,17 +79,17 @@ impl Groups {
         if !allowed || check_name(name).is_err() {
             return None;
         }
-        self.put(GroupConfig::new(name), now_ms).ok()?;
+        self.put(config(name), now_ms).ok()?;
         self.get(name)
     }
 
     /// The group, if it exists.
-    pub fn get(&self, name: &str) -> Option<Arc<GroupConfig>> {
+    pub fn get(&self, name: &str) -> Option<Arc<SubscriptionGroupConfig>> {
         self.table.read().groups.get(name).cloned()
     }
 
     /// Stores `config`, replacing what was there.
-    pub fn put(&self, config: GroupConfig, now_ms: i64) -> Result<(), GroupError> {
+    pub fn put(&self, config: SubscriptionGroupConfig, now_ms: i64) -> Result<(), GroupError> {
         check_name(&config.group_name)?;
         let mut table = self.table.write();
         if table.groups.get(&config.group_name).is_some_and(|known| **known == config) {
@@ -93,7 +99,7 @@ impl Groups {
             return Err(GroupError::Full(table.groups.len()));
         }
         table.groups.insert(config.group_name.clone(), Arc::new(config));
-        table.version.bump(now_ms);
+        bump(&mut table.version, now_ms);
         self.dirty.store(true, Ordering::Release);
         Ok(())
     }
@@ -106,10 +112,10 @@ impl Groups {
     }
 
     /// The whole table, as `subscriptionGroup.json` and request 201 carry it.
-    pub fn snapshot(&self) -> GroupTable {
+    pub fn snapshot(&self) -> SubscriptionGroups {
         let table = self.table.read();
-        GroupTable {
-            data_version: table.version.clone(),
+        SubscriptionGroups {
+            data_version: table.version,
             forbidden_table: table.forbidden.clone(),
             subscription_group_table: table
                 .groups
@@ -121,7 +127,7 @@ impl Groups {
 
     /// Reads `subscriptionGroup.json`; what it names replaces the defaults.
     pub fn load(&self, text: &[u8]) -> Result<(), wire::body::BodyError> {
-        let file: GroupTable = wire::body::lenient::from_slice(text)?;
+        let file: SubscriptionGroups = wire::body::read(text)?;
         let mut table = self.table.write();
         for (name, mut config) in file.subscription_group_table {
             config.group_name = name.clone();
@@ -131,6 +137,11 @@ impl Groups {
         table.version = file.data_version;
         self.dirty.store(false, Ordering::Release);
         Ok(())
+    }
+
+    /// Marks the table as changed.
+    pub fn mark_dirty(&self) {
+        self.dirty.store(true, Ordering::Release);
     }
 
     /// Whether something changed since the last call, and clears the mark.
@@ -160,7 +171,7 @@ mod tests {
     fn the_file_round_trips() {
         let groups = Groups::new(true);
         groups
-            .load(br#"{"dataVersion":{"counter":1,"stateVersion":0,"timestamp":1},"forbiddenTable":{"g":{"T":4}},"subscriptionGroupTable":{"g":{"groupName":"g","retryMaxTimes":2}}}"#)
+            .load(br#"{"dataVersion":{"counter":1,"stateVersion":0,"timestamp":1},"forbiddenTable":{"g":{"T":4}},"subscriptionSubscriptionGroups":{"g":{"groupName":"g","retryMaxTimes":2}}}"#)
             .unwrap();
         assert_eq!(groups.get("g").unwrap().retry_max_times, 2);
         assert!(groups.is_read_forbidden("g", "T"));

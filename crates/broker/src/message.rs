@@ -152,7 +152,7 @@ pub fn encode(
     }
     let (schedule, tags);
     let stored_in = if meaning.delay_level > 0 && origin != Origin::Due {
-        let level = broker.store.delay_levels().clamp(meaning.delay_level);
+        let level = broker.store.delays().clamp(meaning.delay_level);
         add(&mut added, names::REAL_TOPIC, topic.config.topic_name.as_bytes());
         add(&mut added, names::REAL_QUEUE_ID, itoa::Buffer::new().format(head.queue_id).as_bytes());
         head.queue_id = level - 1;
@@ -169,7 +169,7 @@ pub fn encode(
         keys: Keys { unique: text(Some(&unique_key)), keys: text(meaning.keys), tag: text(meaning.tags) },
         with_previous,
     };
-    let crc = if broker.store.property_crc() { PropertyCrc::Reserved } else { PropertyCrc::Absent };
+    let crc = if broker.store.settings().property_crc { PropertyCrc::Reserved } else { PropertyCrc::Absent };
     batch.push(record, |buf| {
         let name = stored_in.config.topic_name.as_bytes();
         let mut writer = RecordWriter::begin(buf, &head, name, body)?;

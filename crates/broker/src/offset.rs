@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use wire::body::DataVersion;
 
 use crate::limits;
+use crate::topic::bump;
 
 /// The table of committed offsets.
 #[derive(Default)]
@@ -70,7 +71,12 @@ impl Offsets {
         }
     }
 
-    /// Whether something changed since the last [`Offsets::to_json`], and clears the mark.
+    /// Marks the table as changed.
+    pub fn mark_dirty(&self) {
+        self.dirty.store(true, Ordering::Release);
+    }
+
+    /// Whether something changed since the last call, and clears the mark.
     pub fn take_dirty(&self) -> bool {
         self.dirty.swap(false, Ordering::AcqRel)
     }
@@ -78,7 +84,7 @@ impl Offsets {
     /// The text of `consumerOffset.json` (store-format §16.3, with quoted integer keys, which both sides read).
     pub fn to_json(&self, now_ms: i64) -> Vec<u8> {
         let mut table = self.table.lock();
-        table.version.bump(now_ms);
+        bump(&mut table.version, now_ms);
         let mut offsets = Map::new();
         for (topic, groups) in &table.topics {
             for (group, queues) in groups {
@@ -96,7 +102,7 @@ impl Offsets {
         let file = wire::body::lenient::parse(text)?;
         let mut table = self.table.lock();
         if let Some(version) = file.get("dataVersion") {
-            table.version = DataVersion::from_value(version);
+            table.version = serde_json::from_value(version.clone()).unwrap_or_default();
         }
         let Some(offsets) = file.get("offsetTable").and_then(Value::as_object) else { return Ok(()) };
         for (key, queues) in offsets {

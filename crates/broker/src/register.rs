@@ -7,7 +7,7 @@ use std::time::Duration;
 use env::Stop;
 use futures_util::future::join_all;
 use tokio::sync::{Notify, watch};
-use wire::body::RegisterBrokerBody;
+use wire::body::{RegisterBrokerBody, TopicConfigs};
 use wire::header::{Header, RegisterBrokerHeader, UnregisterBrokerHeader};
 use wire::{RequestCode, reply_codes as code};
 
@@ -74,7 +74,8 @@ pub async fn run(broker: Broker, stop: Stop) {
 }
 
 async fn register(broker: &Broker, addr: &str) {
-    let body = RegisterBrokerBody::new(effective_topics(broker)).to_json();
+    let body = RegisterBrokerBody { topics: effective_topics(broker), ..Default::default() };
+    let body = body.encode();
     let header = RegisterBrokerHeader {
         broker_name: broker.settings.name.as_str().into(),
         broker_addr: broker.addr.as_str().into(),
@@ -101,7 +102,7 @@ async fn register(broker: &Broker, addr: &str) {
 }
 
 /// The topics as they are registered: while the broker itself is not fully open, their permissions are narrowed.
-fn effective_topics(broker: &Broker) -> wire::body::TopicTable {
+fn effective_topics(broker: &Broker) -> TopicConfigs {
     let mut table = broker.topics.snapshot();
     let permission = broker.settings.permission;
     if permission & 6 != 6 {

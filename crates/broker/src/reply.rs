@@ -2,8 +2,11 @@
 //! to retry elsewhere and some match on the bracketed prefixes, so both are part of the contract
 //! (remoting-requests §1, "Put result mapping").
 
-use store::AppendError;
-use wire::{Frame, FrameWriter, Replies, ReplyTo, reply_codes as code};
+use serde::Serialize;
+use store::{AppendError, ReadError};
+use wire::frame::ReplyTo;
+use wire::record::EncodeError;
+use wire::{Frame, FrameWriter, Header, Replies, RequestError, reply_codes as code};
 
 use crate::group::GroupError;
 use crate::offset::CommitError;
@@ -12,9 +15,6 @@ use crate::topic::TopicError;
 /// Everything a handler can refuse a request with.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
-    /// The header lacks a field or a field is not of its type.
-    #[error("{0}")]
-    Header(#[from] wire::HeaderError),
     /// The body is not what the request carries.
     #[error("{0}")]
     Body(#[from] wire::body::BodyError),
@@ -97,6 +97,21 @@ pub enum Refusal {
     /// Arbitrary delays have no handler in this release.
     #[error("accurate timer message is not enabled, timerWheelEnable is false")]
     Timer,
+    /// The store cannot be read at the moment.
+    #[error("{0}")]
+    Read(#[from] ReadError),
+    /// The topic may not be written.
+    #[error("the topic[{0}] sending message is forbidden")]
+    TopicNotWritable(String),
+    /// The group does not exist (commits of offsets).
+    #[error("Group {0} not exist!")]
+    UnknownGroup(String),
+    /// The record does not fit its format.
+    #[error("the message is illegal, {0}")]
+    Encode(#[from] EncodeError),
+    /// A retry was stored, but is not durable in time.
+    #[error("FLUSH_DISK_TIMEOUT")]
+    NotDurable,
     /// The store did not take the message.
     #[error("{}", append_remark(.0))]
     Append(#[from] AppendError),
@@ -118,16 +133,16 @@ pub enum Refusal {
     /// A setting that may not be changed over the wire, or is unknown.
     #[error("{0}")]
     Config(String),
-    /// The code is known but has no handler, or is unknown.
-    #[error(" request type {0} not supported")]
-    Unsupported(i32),
+    /// The code has no handler, or the header does not fit.
+    #[error("{0}")]
+    Request(#[from] RequestError),
 }
 
 impl Refusal {
     /// The response code of this refusal.
     pub fn code(&self) -> i32 {
         match self {
-            Refusal::Header(_) | Refusal::Body(_) | Refusal::Commit(_) | Refusal::Timer => code::SYSTEM_ERROR,
+            Refusal::Body(_) | Refusal::Commit(_) | Refusal::Timer => code::SYSTEM_ERROR,
             Refusal::ExpressionType(_) | Refusal::NoRecord(_) | Refusal::NoRecordToRetry(_) => code::SYSTEM_ERROR,
             Refusal::NobodyHome(_) | Refusal::Config(_) | Refusal::Topic(TopicError::Attribute(_)) => {
                 code::SYSTEM_ERROR
@@ -138,14 +153,17 @@ impl Refusal {
             }
             Refusal::BrokerForbidden { .. } | Refusal::BroadcastDisabled(_) => code::NO_PERMISSION,
             Refusal::ReadForbidden { .. } | Refusal::Transaction => code::NO_PERMISSION,
+            Refusal::TopicNotWritable(_) => code::NO_PERMISSION,
+            Refusal::Read(_) | Refusal::NotDurable => code::SYSTEM_ERROR,
             Refusal::NoTopic(_) | Refusal::UnknownTopic(_) => code::TOPIC_NOT_EXIST,
-            Refusal::NoGroup(_) => code::SUBSCRIPTION_GROUP_NOT_EXIST,
+            Refusal::NoGroup(_) | Refusal::UnknownGroup(_) => code::SUBSCRIPTION_GROUP_NOT_EXIST,
             Refusal::NoSubscription => code::SUBSCRIPTION_NOT_EXIST,
             Refusal::SubscriptionOld => code::SUBSCRIPTION_NOT_LATEST,
             Refusal::Subscription(_) => code::SUBSCRIPTION_PARSE_FAILED,
-            Refusal::Illegal(_) => code::MESSAGE_ILLEGAL,
+            Refusal::Illegal(_) | Refusal::Encode(_) => code::MESSAGE_ILLEGAL,
             Refusal::NoMatch | Refusal::NoOffset(_) => code::QUERY_NOT_FOUND,
-            Refusal::Unsupported(_) => code::REQUEST_CODE_NOT_SUPPORTED,
+            Refusal::Request(RequestError::NotSupported(_)) => code::REQUEST_CODE_NOT_SUPPORTED,
+            Refusal::Request(RequestError::Header(_)) => code::SYSTEM_ERROR,
             Refusal::Append(error) => append_code(error),
         }
     }
@@ -156,7 +174,6 @@ fn append_code(error: &AppendError) -> i32 {
         AppendError::Busy { .. } => code::SYSTEM_BUSY,
         AppendError::DiskFull { .. } | AppendError::Stopped(_) => code::SERVICE_NOT_AVAILABLE,
         AppendError::TooLarge { .. } => code::MESSAGE_ILLEGAL,
-        AppendError::Io(_) => code::SYSTEM_ERROR,
     }
 }
 
@@ -170,7 +187,6 @@ fn append_remark(error: &AppendError) -> String {
             format!("service not available now. {error}")
         }
         AppendError::TooLarge { .. } => format!("the message is illegal, {error}"),
-        AppendError::Io(_) => format!("create mapped file failed, server is busy or broken. {error}"),
     }
 }
 
@@ -197,6 +213,11 @@ pub fn body(out: &mut Replies, frame: &Frame<'_>, body: &[u8]) {
 /// Answers a request with success and nothing else, unless it is one-way.
 pub fn ok(out: &mut Replies, frame: &Frame<'_>) {
     body(out, frame, &[]);
+}
+
+/// Answers with success and nothing else.
+pub fn ok_to(out: &mut Replies, to: ReplyTo) {
+    FrameWriter::response(out.head(), to, code::SUCCESS).finish(&[]);
 }
 
 /// Answers a request with success and a response header, unless it is one-way.

@@ -13,13 +13,14 @@ use bytes::{Bytes, BytesMut};
 use env::Stop;
 use parking_lot::Mutex;
 use serde_json::{Map, Value};
-use store::{Batch, Got, Want};
+use store::{Batch, Get, GotStatus, Want};
 use wire::body::DataVersion;
 use wire::props::{PropertiesMut, names};
 use wire::record::{self, Entry, RecordHead, RecordView};
 
 use crate::Broker;
 use crate::message::{self, Origin, Outgoing};
+use crate::topic::bump;
 use crate::reply::Refusal;
 
 /// Pause between looks at the heads of the levels.
@@ -27,9 +28,9 @@ const TICK: Duration = Duration::from_millis(100);
 /// Pause after a delivery failed.
 const RETRY: Duration = Duration::from_secs(1);
 /// Messages delivered with one append.
-const DELIVER_MAX: usize = 32;
+const DELIVER_MAX: u32 = 32;
 /// Bytes delivered with one append.
-const DELIVER_BYTES: usize = 1 << 20;
+const DELIVER_BYTES: u32 = 1 << 20;
 
 /// How far each level is delivered.
 #[derive(Default)]
@@ -63,7 +64,7 @@ impl Delays {
     /// The text of `delayOffset.json`.
     pub fn to_json(&self, now_ms: i64) -> Vec<u8> {
         let mut version = self.version.lock();
-        version.bump(now_ms);
+        bump(&mut version, now_ms);
         let offsets: Map<String, Value> =
             self.next.lock().iter().map(|(level, next)| (level.to_string(), Value::from(*next))).collect();
         serde_json::json!({ "dataVersion": *version, "offsetTable": offsets }).to_string().into_bytes()
@@ -84,7 +85,7 @@ impl Delays {
 
 /// The task: delivers what is due until told to stop.
 pub async fn run(broker: Broker, stop: Stop) {
-    let levels = i32::try_from(broker.store.delay_levels().count()).unwrap_or(i32::MAX);
+    let levels = i32::try_from(broker.store.delays().count()).unwrap_or(i32::MAX);
     while !stop.is_stopped() {
         let mut pause = TICK;
         for level in 1..=levels {
@@ -115,7 +116,7 @@ async fn deliver(broker: &Broker, level: i32) -> Result<(), Refusal> {
         // A time further ahead than the level's own delay means that the clock went back or the levels were
         // shortened: such a message is due now.
         let now = broker.env.clock.wall_ms();
-        let latest = broker.store.delay_levels().due_ms(level, now);
+        let latest = broker.store.delays().due_ms(level, now);
         let due = |at: i64| at <= now || at > latest;
         let undue = AtomicBool::new(false);
         let accept = |at: i64| {
@@ -124,24 +125,27 @@ async fn deliver(broker: &Broker, level: i32) -> Result<(), Refusal> {
             accepted
         };
         let want = Want { max_messages: DELIVER_MAX, max_bytes: DELIVER_BYTES };
-        let found = match broker.store.get(&queue, from, want, &accept) {
-            Got::Now(found) => found,
-            Got::Cold(reading) => reading.await?,
+        let got = match broker.store.get(queue, from, want, &accept)? {
+            Get::Ready(got) => got,
+            Get::Cold(cold) => cold.await?,
         };
-        let records = found.records();
-        if records.is_empty() {
-            return Ok(());
+        match got.status {
+            GotStatus::Again => continue,
+            GotStatus::Found => {
+                append(broker, &got.slices).await?;
+                broker.delays.advance(level, from + u64::from(got.messages));
+            }
+            // Units whose records were deleted with their segment.
+            GotStatus::MessageWasRemoving if got.next > from => broker.delays.advance(level, got.next),
+            _ => return Ok(()),
         }
-        let count = records.len() as u64;
-        append(broker, &records).await?;
-        broker.delays.advance(level, from + count);
     }
 }
 
-async fn append(broker: &Broker, records: &[Bytes]) -> Result<(), Refusal> {
+/// Stores again what `slices` hold: records back to back.
+async fn append(broker: &Broker, slices: &[Bytes]) -> Result<(), Refusal> {
     let mut batch = Batch::new();
-    for record in records {
-        let Ok(Entry::Record(view)) = record::parse(record) else { continue };
+    for view in slices.iter().flat_map(|slice| records(slice)) {
         match restore(broker, &mut batch, &view) {
             Ok(()) => {}
             // The topic is gone or the record cannot be stored: it would block its level forever.
@@ -156,6 +160,16 @@ async fn append(broker: &Broker, records: &[Bytes]) -> Result<(), Refusal> {
         broker.store.append(batch).await?;
     }
     Ok(())
+}
+
+/// The records that lie back to back in a slice of the log.
+fn records(slice: &[u8]) -> impl Iterator<Item = RecordView<'_>> {
+    let mut rest = slice;
+    std::iter::from_fn(move || {
+        let Ok(Entry::Record(view)) = record::parse(rest) else { return None };
+        rest = &rest[view.size()..];
+        Some(view)
+    })
 }
 
 /// Encodes the record again, under its real topic.

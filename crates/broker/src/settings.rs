@@ -13,6 +13,7 @@ env::settings! {
     "autoCreateTopicEnable" => auto_create_topic: bool = true, "whether a send to an unknown topic creates it";
     "autoCreateSubscriptionGroup" => auto_create_group: bool = true, "whether an unknown group is created when a member appears";
     "defaultTopicQueueNums" => default_queues: i32 = 8, range 1..=65_536, "queues that a topic created by a send has at most";
+    "maxMessageSize" => max_message_bytes: usize = 4 << 20, range 1..=8 << 20, "largest body of a message or batch, in bytes";
     "regionId" => region: String = "DefaultRegion".to_owned(), "region that stored messages and answers to sends name";
     "traceOn" => trace_on: bool = true, "whether clients are told that they may trace messages";
     "longPollingEnable" => long_polling: bool = true, "whether a pull that finds nothing is held as long as it asks";

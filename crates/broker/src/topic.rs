@@ -8,22 +8,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::RwLock;
-use store::{Queue, Store};
-use wire::body::{DataVersion, TopicConfig, TopicTable};
+use store::{Queue, SCHEDULE_TOPIC, Store};
+use wire::body::{DataVersion, TopicConfig, TopicConfigs};
+use wire::flags::perm;
 
 use crate::limits;
 
-/// Permission bit: other topics may be created from this one.
-pub const PERM_INHERIT: i32 = 1;
-/// Permission bit: producers may send.
-pub const PERM_WRITE: i32 = 2;
-/// Permission bit: consumers may read.
-pub const PERM_READ: i32 = 4;
-
 /// Topic whose permissions and queue counts new topics take over.
 pub const AUTO_CREATE_TOPIC: &str = "TBW102";
-/// Topic that holds delayed messages, one queue per level.
-pub const SCHEDULE_TOPIC: &str = "SCHEDULE_TOPIC_XXXX";
 /// Prefix of a group's retry topic.
 pub const RETRY_PREFIX: &str = "%RETRY%";
 /// Prefix of a group's dead-letter topic.
@@ -69,12 +61,12 @@ impl Topic {
 
     /// Whether producers may send to it.
     pub fn is_writable(&self) -> bool {
-        self.config.perm & PERM_WRITE != 0
+        self.config.perm & perm::WRITE != 0
     }
 
     /// Whether consumers may read it.
     pub fn is_readable(&self) -> bool {
-        self.config.perm & PERM_READ != 0
+        self.config.perm & perm::READ != 0
     }
 }
 
@@ -123,6 +115,23 @@ pub fn is_closed(topic: &str) -> bool {
     CLOSED_TOPICS.contains(&topic)
 }
 
+/// The configuration of a topic with the same number of queues for both sides.
+pub fn config(name: &str, queues: i32, perm: i32) -> TopicConfig {
+    TopicConfig {
+        topic_name: name.to_owned(),
+        read_queue_nums: queues,
+        write_queue_nums: queues,
+        perm,
+        ..TopicConfig::default()
+    }
+}
+
+/// Counts a change of a table: its version moves on.
+pub fn bump(version: &mut DataVersion, now_ms: i64) {
+    version.counter += 1;
+    version.timestamp = now_ms;
+}
+
 /// The table of topics.
 pub struct Topics {
     table: RwLock<Table>,
@@ -159,22 +168,22 @@ impl Topics {
     pub fn new(own: OwnNames, auto_create: AutoCreate, delay_levels: usize) -> Topics {
         let mut topics = HashMap::new();
         let mut add = |name: &str, queues: i32, perm: i32| {
-            let config = TopicConfig::new(name, queues, perm);
+            let config = config(name, queues, perm);
             topics.insert(name.to_owned(), Arc::new(Topic::new(config)));
         };
-        let read_write = PERM_READ | PERM_WRITE;
+        let read_write = perm::READ | perm::WRITE;
         add("SELF_TEST_TOPIC", 1, read_write);
         if auto_create.enabled {
-            add(AUTO_CREATE_TOPIC, auto_create.queues, read_write | PERM_INHERIT);
+            add(AUTO_CREATE_TOPIC, auto_create.queues, read_write | perm::INHERIT);
         }
         add("BenchmarkTest", 1024, read_write);
-        add(&own.cluster, 16, read_write | PERM_INHERIT);
-        add(&own.broker, 1, read_write | PERM_INHERIT);
+        add(&own.cluster, 16, read_write | perm::INHERIT);
+        add(&own.broker, 1, read_write | perm::INHERIT);
         add("OFFSET_MOVED_EVENT", 1, read_write);
         add(SCHEDULE_TOPIC, (delay_levels as i32).max(18), read_write);
         add(&format!("{}_REPLY_TOPIC", own.cluster), 1, read_write);
         add(&format!("rmq_sys_REVIVE_LOG_{}", own.cluster), 8, read_write);
-        add(&format!("rmq_sys_SYNC_BROKER_MEMBER_{}", own.broker), 1, PERM_INHERIT);
+        add(&format!("rmq_sys_SYNC_BROKER_MEMBER_{}", own.broker), 1, perm::INHERIT);
         for name in [
             "RMQ_SYS_TRANS_HALF_TOPIC",
             "RMQ_SYS_TRANS_OP_HALF_TOPIC",
@@ -217,7 +226,7 @@ impl Topics {
             _ => {}
         }
         table.topics.insert(config.topic_name.clone(), Arc::new(Topic::new(config)));
-        table.version.bump(now_ms);
+        bump(&mut table.version, now_ms);
         self.dirty.store(true, Ordering::Release);
         Ok(true)
     }
@@ -232,12 +241,12 @@ impl Topics {
         now_ms: i64,
     ) -> Result<Option<Arc<Topic>>, TopicError> {
         let Some(template) = self.get(default_topic) else { return Ok(None) };
-        if template.config.perm & PERM_INHERIT == 0 {
+        if template.config.perm & perm::INHERIT == 0 {
             return Ok(None);
         }
         let queues = queues.min(template.config.write_queue_nums).max(0);
-        let mut config = TopicConfig::new(name, queues, template.config.perm & !PERM_INHERIT);
-        config.topic_filter_type = template.config.topic_filter_type.clone();
+        let mut config = config(name, queues, template.config.perm & !perm::INHERIT);
+        config.topic_filter_type = template.config.topic_filter_type;
         self.create_missing(config, now_ms)
     }
 
@@ -255,23 +264,27 @@ impl Topics {
         let mut table = self.table.write();
         let existed = table.topics.remove(name).is_some();
         if existed {
-            table.version.bump(now_ms);
+            bump(&mut table.version, now_ms);
             self.dirty.store(true, Ordering::Release);
         }
         existed
     }
 
     /// The whole table, as `topics.json`, request 21 and registration carry it.
-    pub fn snapshot(&self) -> TopicTable {
+    pub fn snapshot(&self) -> TopicConfigs {
         let table = self.table.read();
         let configs: BTreeMap<String, TopicConfig> =
             table.topics.iter().map(|(name, topic)| (name.clone(), topic.config.clone())).collect();
-        TopicTable { data_version: table.version.clone(), topic_config_table: configs }
+        TopicConfigs {
+            data_version: table.version,
+            topic_config_table: configs,
+            ..TopicConfigs::default()
+        }
     }
 
     /// Reads `topics.json`; what it names replaces the system's defaults, what it lacks stays.
     pub fn load(&self, text: &[u8]) -> Result<(), wire::body::BodyError> {
-        let file: TopicTable = wire::body::lenient::from_slice(text)?;
+        let file: TopicConfigs = wire::body::read(text)?;
         let mut table = self.table.write();
         for (name, mut config) in file.topic_config_table {
             config.topic_name = name.clone();
@@ -280,6 +293,11 @@ impl Topics {
         table.version = file.data_version;
         self.dirty.store(false, Ordering::Release);
         Ok(())
+    }
+
+    /// Marks the table as changed.
+    pub fn mark_dirty(&self) {
+        self.dirty.store(true, Ordering::Release);
     }
 
     /// Whether something changed since the last call, and clears the mark.
@@ -367,7 +385,7 @@ mod tests {
     #[test]
     fn the_file_round_trips() {
         let one = topics();
-        one.put(TopicConfig::new("T", 3, 6), 7).unwrap();
+        one.put(config("T", 3, 6), 7).unwrap();
         let text = serde_json::to_vec(&one.snapshot()).unwrap();
         let two = topics();
         two.load(&text).unwrap();

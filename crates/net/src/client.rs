@@ -13,7 +13,7 @@ use env::Env;
 use parking_lot::Mutex;
 use wire::frame::OwnedFrame;
 use wire::peer::PeerError;
-use wire::{Call, FrameWriter, Peer};
+use wire::{Call, FrameError, FrameWriter, Frames, Peer, Replies};
 
 use crate::conn::{self, Opened};
 use crate::connections::Connections;
@@ -236,4 +236,26 @@ async fn resolve(addr: &str) -> io::Result<SocketAddr> {
     }
     let mut found = tokio::net::lookup_host(addr).await?;
     found.next().ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address"))
+}
+
+/// The handler of a client that serves nothing: takes the answers, refuses requests.
+#[derive(Debug, Clone, Copy)]
+pub struct AnswersOnly;
+
+impl Call for AnswersOnly {
+    fn call_batch(
+        &self,
+        peer: &Arc<Peer>,
+        frames: &mut Frames<'_>,
+        out: &mut Replies,
+    ) -> Result<(), FrameError> {
+        while let Some(frame) = frames.next()? {
+            if !peer.accept(&frame) && !frame.is_oneway() {
+                let code = wire::reply_codes::REQUEST_CODE_NOT_SUPPORTED;
+                let remark = format!(" request type {} not supported", frame.code);
+                FrameWriter::response(out.head(), frame.reply_to(), code).remark(&remark).finish(&[]);
+            }
+        }
+        Ok(())
+    }
 }

@@ -109,7 +109,7 @@ impl Node {
         let advertised = advertise::address(&settings.host, bound.local_addr().port())?;
         let deps = broker::Deps {
             store: store.clone(),
-            client: Client::new(self.env.clone(), "registration", Arc::new(net::Unserved), Limits::default()),
+            client: Client::new(self.env.clone(), "registration", Arc::new(net::AnswersOnly), Limits::default()),
             namesrv: self.namesrv_list.clone(),
             advertised,
             effective_settings,

@@ -11,13 +11,16 @@ fn peer(id: u64) -> Arc<Peer> {
 
 fn heartbeat(client: &str, group: &str, expressions: &[(&str, &str)]) -> HeartbeatData {
     let subscriptions =
-        expressions.iter().map(|(topic, expression)| SubscriptionData::new(topic, expression, "TAG")).collect();
+        expressions.iter().map(|(topic, expression)| SubscriptionData {
+            topic: (*topic).to_owned(),
+            sub_string: (*expression).to_owned(),
+            ..SubscriptionData::default()
+        }).collect();
     HeartbeatData {
         client_id: client.to_owned(),
         producer_data_set: vec![ProducerData { group_name: "pg".to_owned() }],
         consumer_data_set: vec![ConsumerData {
             group_name: group.to_owned(),
-            message_model: "CLUSTERING".to_owned(),
             subscription_data_set: subscriptions,
             ..ConsumerData::default()
         }],

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use wire::body::{ConsumerList, HeartbeatData, LockRequest, LockResponse};
+use wire::body::{ConsumerIdList, HeartbeatData, LockBatchRequest, LockBatchResponse};
 use wire::header::{ConsumerGroupHeader, HeartbeatResponse, UnregisterClientHeader};
 use wire::{Frame, Peer, Replies, RequestCode};
 
@@ -18,7 +18,7 @@ pub fn heartbeat(
     frame: &Frame<'_>,
     out: &mut Replies,
 ) -> Result<(), Refusal> {
-    let data = HeartbeatData::parse(frame.body)?;
+    let data = wire::body::read::<HeartbeatData>(frame.body)?;
     for consumer in &data.consumer_data_set {
         create_retry_topic(broker, &consumer.group_name)?;
     }
@@ -85,23 +85,23 @@ pub fn consumer_list(
     if ids.is_empty() {
         return Err(Refusal::NobodyHome(group.into_owned()));
     }
-    reply::json(out, frame, &ConsumerList { consumer_id_list: ids });
+    reply::json(out, frame, &ConsumerIdList { consumer_id_list: ids });
     Ok(())
 }
 
 /// 41: an orderly consumer locks or renews queues.
 pub fn lock(broker: &Broker, frame: &Frame<'_>, out: &mut Replies) -> Result<(), Refusal> {
-    let request = LockRequest::parse(frame.body)?;
+    let request = wire::body::read::<LockBatchRequest>(frame.body)?;
     let now = broker.env.clock.mono();
     let owned =
         broker.locks.lock(&request.consumer_group, &request.client_id, &request.mq_set, now);
-    reply::json(out, frame, &LockResponse { lock_ok_mq_set: owned });
+    reply::json(out, frame, &LockBatchResponse { locked: owned });
     Ok(())
 }
 
 /// 42: an orderly consumer frees queues.
 pub fn unlock(broker: &Broker, frame: &Frame<'_>, out: &mut Replies) -> Result<(), Refusal> {
-    let request = LockRequest::parse(frame.body)?;
+    let request = wire::body::read::<LockBatchRequest>(frame.body)?;
     broker.locks.unlock(&request.consumer_group, &request.client_id, &request.mq_set);
     reply::ok(out, frame);
     Ok(())

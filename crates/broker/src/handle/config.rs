@@ -1,6 +1,6 @@
 //! Topics and groups as an administrator sees them (17, 21, 200, 201, 215, 351, 352), and the settings in effect (26).
 
-use wire::body::{GroupConfig, TopicConfig};
+use wire::body::{SubscriptionGroupConfig, TopicConfig, TopicFilterType};
 use wire::header::{
     CreateTopicHeader, GetAllGroupsResponse, GetAllTopicConfigResponse, GetBrokerConfigResponse, GroupHeader,
     TopicHeader,
@@ -24,9 +24,9 @@ pub fn create_topic(
         return Err(TopicError::System(name.into_owned()).into());
     }
     let filter_type = header.topic_filter_type.to_str();
-    if !matches!(&*filter_type, "SINGLE_TAG" | "MULTI_TAG") {
+    let Some(topic_filter_type) = TopicFilterType::from_name(&filter_type) else {
         return Err(Refusal::Config(format!("topicFilterType = [{filter_type}] value invalid")));
-    }
+    };
     let known = broker.topics.get(&name);
     let mut attributes = known.as_ref().map(|topic| topic.config.attributes.clone()).unwrap_or_default();
     if let Some(text) = &header.attributes {
@@ -37,7 +37,7 @@ pub fn create_topic(
         read_queue_nums: header.read_queue_nums,
         write_queue_nums: header.write_queue_nums,
         perm: header.perm,
-        topic_filter_type: filter_type.into_owned(),
+        topic_filter_type,
         topic_sys_flag: header.topic_sys_flag,
         order: header.order,
         attributes,
@@ -87,7 +87,7 @@ pub fn topic(broker: &Broker, frame: &Frame<'_>, header: &TopicHeader<'_>, out: 
 
 /// 200: creates or changes a group.
 pub fn create_group(broker: &Broker, frame: &Frame<'_>, out: &mut Replies) -> Result<(), Refusal> {
-    let config: GroupConfig = wire::body::lenient::from_slice(frame.body)?;
+    let config: SubscriptionGroupConfig = wire::body::read(frame.body)?;
     broker.groups.put(config, broker.env.clock.wall_ms())?;
     broker.answer_when_announced(frame, out);
     Ok(())

@@ -3,16 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use store::{Found, Got, Queue, ReadError, Status, Want};
+use store::{ColdGet, Get, Got, GotStatus as Status, Queue, ReadError, Want};
 use wire::body::SubscriptionData;
-use wire::flags::pull;
+use wire::flags::{perm, pull as flags};
 use wire::header::{Header, PullHeader, PullResponse};
-use wire::{Frame, FrameWriter, Peer, Replies, ReplyTo, reply_codes as code};
+use wire::{java_hash, Frame, FrameWriter, Peer, Replies, ReplyTo, reply_codes as code};
 
 use crate::clients::Subscribed;
 use crate::reply::{self, Refusal};
-use crate::topic::PERM_READ;
 use crate::{Broker, limits};
 
 /// One pull that passed its checks: all that is kept while it waits.
@@ -42,17 +40,20 @@ pub fn pull(
     out: &mut Replies,
 ) -> Result<(), Refusal> {
     let pull = check(broker, peer, frame, header)?;
-    if header.sys_flag & pull::COMMIT_OFFSET != 0 {
+    if header.sys_flag & flags::COMMIT_OFFSET != 0 {
         let (topic, group) = (header.topic.to_str(), header.consumer_group.to_str());
         broker.offsets.commit(&topic, &group, header.queue_id, header.commit_offset)?;
     }
     let hold = hold(broker, header);
-    match pull.read() {
-        Got::Now(batch) if hold.is_none() || !is_end(batch.status, pull.offset) => pull.answer(&batch, out),
-        Got::Now(_) => out.later(Box::pin(pull.hold(hold.unwrap_or_default()))),
-        Got::Cold(reading) => out.later(Box::pin(async move {
+    match (pull.get()?, hold) {
+        (Get::Ready(got), Some(hold)) if is_end(got.status, pull.offset) => {
+            out.later(Box::pin(pull.hold(hold)));
+        }
+        (Get::Ready(got), _) => pull.answer(&got, out),
+        (Get::Cold(cold), _) => out.later(Box::pin(async move {
             let mut out = Replies::default();
-            pull.answer_read(reading.await, &mut out);
+            let got = pull.warmed(cold).await;
+            pull.answer_read(got, &mut out);
             out
         })),
     }
@@ -67,8 +68,8 @@ fn check(
     header: &PullHeader<'_>,
 ) -> Result<Pull, Refusal> {
     let settings = &broker.settings;
-    let is_lite = header.sys_flag & pull::LITE_PULL != 0;
-    if settings.permission & PERM_READ == 0 || (is_lite && !settings.lite_pull) {
+    let is_lite = header.sys_flag & flags::LITE_PULL != 0;
+    if settings.permission & perm::READ == 0 || (is_lite && !settings.lite_pull) {
         return Err(Refusal::BrokerForbidden { broker: settings.name.clone(), what: "pulling" });
     }
     let (group_name, topic_name) = (header.consumer_group.to_str(), header.topic.to_str());
@@ -98,7 +99,7 @@ fn check(
         queue: Arc::clone(queue),
         offset: u64::try_from(header.queue_offset).unwrap_or(0),
         want: Want {
-            max_messages: header.max_msg_nums.clamp(1, limits::PULL_MESSAGES) as usize,
+            max_messages: header.max_msg_nums.clamp(1, limits::PULL_MESSAGES) as u32,
             max_bytes: limits::PULL_BYTES,
         },
         filter,
@@ -115,10 +116,10 @@ fn filter(
     group: &str,
     topic: &str,
 ) -> Result<Filter, Refusal> {
-    if header.sys_flag & pull::SUBSCRIPTION != 0 {
+    if header.sys_flag & flags::SUBSCRIPTION != 0 {
         let expression = header.subscription.map(|text| text.to_str()).unwrap_or_default();
         let kind = header.expression_type.map(|text| text.to_str()).unwrap_or_default();
-        return Filter::of(&SubscriptionData::new(topic, &expression, &kind));
+        return Filter::parse(&expression, &kind);
     }
     match broker.clients.subscription(peer.id(), group, topic) {
         Subscribed::Yes { data, broadcasting } => {
@@ -138,7 +139,7 @@ fn filter(
 
 /// How long the client lets this pull be held; `None`: not at all.
 fn hold(broker: &Broker, header: &PullHeader<'_>) -> Option<Duration> {
-    if header.sys_flag & pull::SUSPEND == 0 {
+    if header.sys_flag & flags::SUSPEND == 0 {
         return None;
     }
     let asked = u64::try_from(header.suspend_timeout_millis).unwrap_or(0);
@@ -149,13 +150,30 @@ fn hold(broker: &Broker, header: &PullHeader<'_>) -> Option<Duration> {
 
 impl Filter {
     fn of(data: &SubscriptionData) -> Result<Filter, Refusal> {
-        if !data.is_tag() {
+        if !is_tag(&data.expression_type) {
             return Err(Refusal::ExpressionType(data.expression_type.clone()));
         }
         if data.code_set.is_empty() {
             return Ok(Filter::All);
         }
         Ok(Filter::Tags(data.code_set.iter().map(|hash| i64::from(*hash)).collect()))
+    }
+
+    /// The expression of a request: tags separated by `||`, or `*`.
+    fn parse(expression: &str, kind: &str) -> Result<Filter, Refusal> {
+        if !is_tag(kind) {
+            return Err(Refusal::ExpressionType(kind.to_owned()));
+        }
+        let expression = expression.trim();
+        if expression.is_empty() || expression == "*" {
+            return Ok(Filter::All);
+        }
+        let tags = expression.split("||").map(str::trim).filter(|tag| !tag.is_empty());
+        let hashes: Box<[i64]> = tags.map(|tag| java_hash::tags_code(tag.as_bytes())).collect();
+        if hashes.is_empty() {
+            return Err(Refusal::Subscription(expression.to_owned()));
+        }
+        Ok(Filter::Tags(hashes))
     }
 
     fn accepts(&self, tags_code: i64) -> bool {
@@ -167,8 +185,30 @@ impl Filter {
 }
 
 impl Pull {
-    fn read(&self) -> Got {
-        self.broker.store.get(&self.queue, self.offset, self.want, &|code| self.filter.accepts(code))
+    fn get(&self) -> Result<Get, ReadError> {
+        let accepts = |code| self.filter.accepts(code);
+        self.broker.store.get(&self.queue, self.offset, self.want, &accepts)
+    }
+
+    /// What a read that needs the disk finds; as often as it takes to have it all in memory.
+    async fn warmed(&self, mut cold: ColdGet) -> Result<Got, ReadError> {
+        loop {
+            let got = cold.await?;
+            if got.status != Status::Again {
+                return Ok(got);
+            }
+            match self.get()? {
+                Get::Ready(got) => return Ok(got),
+                Get::Cold(again) => cold = again,
+            }
+        }
+    }
+
+    async fn read(&self) -> Result<Got, ReadError> {
+        match self.get()? {
+            Get::Ready(got) => Ok(got),
+            Get::Cold(cold) => self.warmed(cold).await,
+        }
     }
 
     /// Waits for messages that the filter accepts, at most `limit`; then answers whatever is there.
@@ -179,16 +219,13 @@ impl Pull {
             let left = deadline.saturating_sub(clock.mono());
             let arrived = clock.timeout(left, self.queue.arrived(self.offset)).await.is_ok();
             let mut out = Replies::default();
-            let got = match self.read() {
-                Got::Now(got) => Ok(got),
-                Got::Cold(reading) => reading.await,
-            };
+            let got = self.read().await;
             // Nothing for this client among what arrived: go on waiting behind it.
             if let Ok(got) = &got
                 && got.status == Status::NoMatchedMessage
                 && arrived
             {
-                self.offset = got.next_offset;
+                self.offset = got.next;
                 continue;
             }
             self.answer_read(got, &mut out);
@@ -196,7 +233,7 @@ impl Pull {
         }
     }
 
-    fn answer_read(&self, got: Result<Found, ReadError>, out: &mut Replies) {
+    fn answer_read(&self, got: Result<Got, ReadError>, out: &mut Replies) {
         match got {
             Ok(got) => self.answer(&got, out),
             Err(error) => reply::refuse_to(out, self.to, &Refusal::Read(error)),
@@ -204,13 +241,13 @@ impl Pull {
     }
 
     /// Writes the answer: the header is complete whatever was found, the messages are slices of the log.
-    fn answer(&self, got: &Found, out: &mut Replies) {
+    fn answer(&self, got: &Got, out: &mut Replies) {
         let (code, remark) = outcome(got.status, self.offset);
         let response = PullResponse {
             suggest_which_broker_id: 0,
-            next_begin_offset: got.next_offset as i64,
-            min_offset: got.min_offset as i64,
-            max_offset: got.max_offset as i64,
+            next_begin_offset: got.next as i64,
+            min_offset: got.min as i64,
+            max_offset: got.max as i64,
             offset_delta: None,
             topic_sys_flag: Some(self.topic_sys_flag),
             group_sys_flag: Some(self.group_sys_flag),
@@ -218,9 +255,14 @@ impl Pull {
         };
         let mut writer = FrameWriter::response(out.head(), self.to, code).remark(remark);
         response.encode(&mut writer);
-        writer.finish_before(got.bytes());
+        writer.finish_before(got.bytes);
         got.slices.iter().for_each(|slice| out.body(slice.clone()));
     }
+}
+
+/// Whether an expression is of the kind that the broker filters by; a client that names none means tags.
+fn is_tag(kind: &str) -> bool {
+    kind.is_empty() || kind == "TAG"
 }
 
 /// Response code and remark of a read (broker-semantics §9.3).
@@ -235,6 +277,7 @@ fn outcome(status: Status, offset: u64) -> (i32, &'static str) {
         Status::OffsetOverflowOne => (code::PULL_NOT_FOUND, "OFFSET_OVERFLOW_ONE"),
         Status::OffsetOverflowBadly => (code::PULL_OFFSET_MOVED, "OFFSET_OVERFLOW_BADLY"),
         Status::OffsetTooSmall => (code::PULL_OFFSET_MOVED, "OFFSET_TOO_SMALL"),
+        Status::Again => (code::PULL_RETRY_IMMEDIATELY, "NO_MATCHED_MESSAGE"),
     }
 }
 

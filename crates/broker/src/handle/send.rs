@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use futures_util::FutureExt;
-use store::{AppendError, Appended, Batch, DurableError};
+use store::{AppendError, Appended, Batch, Durability, FlushDiskType};
 use wire::header::SendHeader;
 use wire::ids::OffsetMsgId;
 use wire::props::names;
 use wire::record::RecordHead;
-use wire::{Frame, FrameWriter, Peer, Replies, ReplyTo, batch, reply_codes as code};
+use wire::{Frame, FrameWriter, Peer, Replies, batch, reply_codes as code};
+use wire::frame::ReplyTo;
 
 use crate::message::{self, Encoded, Origin, Outgoing, UniqueKey};
 use crate::reply::{self, Refusal};
@@ -93,7 +94,7 @@ fn target(
     previous: Option<Arc<Topic>>,
 ) -> Result<Target, Refusal> {
     let same = previous.filter(|topic| {
-        header.topic.eq_str(&topic.config.topic_name) && !topic.config.topic_name.starts_with('%')
+        header.topic == topic.config.topic_name.as_str() && !topic.config.topic_name.starts_with('%')
     });
     let (topic, created) = match same {
         Some(topic) => (topic, false),
@@ -249,7 +250,7 @@ fn encode_entries(
 }
 
 fn check_body(broker: &Broker, frame: &Frame<'_>) -> Result<(), Refusal> {
-    let (size, max) = (frame.body.len(), broker.store.max_message_bytes());
+    let (size, max) = (frame.body.len(), broker.settings.max_message_bytes);
     if size == 0 {
         return Err(Refusal::Illegal("its body is empty".to_owned()));
     }
@@ -295,9 +296,9 @@ fn answer(
             return;
         }
     };
-    let waits = broker.store.waits_for_sync() && pass.sends.iter().any(|send| send.waits);
+    let waits = (broker.store.settings().flush == FlushDiskType::Sync) && pass.sends.iter().any(|send| send.waits);
     let mut durable = broker.store.durable(appended.end);
-    let flushed = if waits { (&mut durable).now_or_never() } else { Some(Ok(())) };
+    let flushed = if waits { (&mut durable).now_or_never() } else { Some(Durability::Durable) };
     let Some(flushed) = flushed else {
         write_answers(broker, &pass, &appended, out, Answered::Hasty, code::SUCCESS);
         let broker = broker.clone();
@@ -326,8 +327,11 @@ enum Answered {
 }
 
 /// The message is stored, but it is not known whether it would survive a power cut.
-fn flush_code(flushed: Result<(), DurableError>) -> i32 {
-    if flushed.is_ok() { code::SUCCESS } else { code::FLUSH_DISK_TIMEOUT }
+fn flush_code(flushed: Durability) -> i32 {
+    match flushed {
+        Durability::Durable => code::SUCCESS,
+        Durability::TimedOut | Durability::Stopped => code::FLUSH_DISK_TIMEOUT,
+    }
 }
 
 fn write_answers(

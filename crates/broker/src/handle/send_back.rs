@@ -1,8 +1,9 @@
 //! Send-back (36): a consumer could not process a message; it is stored again to be tried later, or as a dead letter
 //! (broker-semantics §4.1).
 
-use bytes::{Bytes, BytesMut};
-use store::Batch;
+use bytes::BytesMut;
+use store::{Batch, Durability, ReadError};
+use wire::flags::perm;
 use wire::header::SendBackHeader;
 use wire::props::{self, PropertiesMut, names};
 use wire::record::{self, Entry, RecordHead, RecordView};
@@ -11,7 +12,7 @@ use wire::{Frame, FrameWriter, Replies, ReplyTo, ids, reply_codes as code};
 use crate::Broker;
 use crate::message::{self, Origin, Outgoing};
 use crate::reply::{self, Refusal};
-use crate::topic::{DLQ_PREFIX, PERM_WRITE, RETRY_PREFIX};
+use crate::topic::{DLQ_PREFIX, RETRY_PREFIX};
 
 /// The version from which on a client's `maxReconsumeTimes` counts (V3_4_9).
 const RESPECTS_MAX_RECONSUME: i32 = 121;
@@ -36,7 +37,7 @@ pub fn send_back(
     let name = header.group.to_str().into_owned();
     let group = broker.groups.get_or_create(&name, broker.env.clock.wall_ms());
     let group = group.ok_or_else(|| Refusal::NoGroup(name.clone()))?;
-    if broker.settings.permission & PERM_WRITE == 0 {
+    if broker.settings.permission & perm::WRITE == 0 {
         return Err(Refusal::BrokerForbidden { broker: broker.settings.name.clone(), what: "sending" });
     }
     if group.retry_queue_nums <= 0 {
@@ -72,13 +73,16 @@ impl Retry {
     async fn store(&self, broker: &Broker) -> Result<(), Refusal> {
         let missing = || Refusal::NoRecordToRetry(self.offset);
         let offset = u64::try_from(self.offset).map_err(|_| missing())?;
-        let bytes: Bytes = broker.store.record(offset).await?.ok_or_else(missing)?;
+        let read = broker.store.background(move |store| store.record(offset))?.await;
+        let bytes = read.unwrap_or(Err(ReadError::Closed))?.ok_or_else(missing)?;
         let Ok(Entry::Record(view)) = record::parse(&bytes) else { return Err(missing()) };
         let mut batch = Batch::new();
         self.encode(broker, &mut batch, &view)?;
         let appended = broker.store.append(batch).await?;
-        broker.store.durable(appended.end).await;
-        Ok(())
+        match broker.store.durable(appended.end).await {
+            Durability::Durable => Ok(()),
+            Durability::TimedOut | Durability::Stopped => Err(Refusal::NotDurable),
+        }
     }
 
     fn encode(&self, broker: &Broker, batch: &mut Batch, view: &RecordView<'_>) -> Result<(), Refusal> {
