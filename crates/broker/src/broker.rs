@@ -86,13 +86,8 @@ pub struct Deps {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// A configuration file and its `.bak` are both unusable.
-    #[error("config/{file}: {problem}")]
-    Config {
-        /// File name.
-        file: &'static str,
-        /// What is wrong with it.
-        problem: String,
-    },
+    #[error(transparent)]
+    Config(#[from] store::ConfigError),
 }
 
 impl Broker {
@@ -149,14 +144,11 @@ impl Broker {
     fn load_file(
         &self,
         file: &'static str,
-        take: impl FnOnce(&[u8]) -> Result<(), wire::body::BodyError>,
+        take: impl Fn(&[u8]) -> Result<(), wire::body::BodyError>,
     ) -> Result<(), OpenError> {
-        let config = |problem: String| OpenError::Config { file, problem };
-        match self.store.config().load(file) {
-            Ok(None) => Ok(()),
-            Ok(Some(text)) => take(&text).map_err(|error| config(error.to_string())),
-            Err(error) => Err(config(error.to_string())),
-        }
+        let take = |text: &[u8]| take(text).map_err(|error| error.to_string());
+        self.store.config().read(file, take)?;
+        Ok(())
     }
 
     /// A topic is created in memory, used, and written to its file a moment later: after a crash in between, the

@@ -17,7 +17,7 @@ pub const SUBSCRIPTIONS_PER_MEMBER: usize = 4_096;
 /// Committed offsets (group × topic × queue).
 pub const OFFSETS: usize = 10_000_000;
 /// Bytes of messages that one pull answers when they are resident (`maxTransferBytesOnMessageInMemory`).
-pub const PULL_BYTES: usize = 256 << 10;
+pub const PULL_BYTES: u32 = 256 << 10;
 /// Messages that one pull answers (`maxTransferCountOnMessageInMemory`).
 pub const PULL_MESSAGES: i32 = 32;
 /// Longest time a pull may be held, whatever the client asks.

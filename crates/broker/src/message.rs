@@ -37,8 +37,8 @@ pub struct Encoded {
     pub waits: bool,
 }
 
-/// A unique key: 32 or 56 characters when a client or we made it.
-pub type UniqueKey = SmallVec<[u8; 56]>;
+/// A unique key: 32 characters with an IPv4 address in it, 56 with IPv6.
+pub type UniqueKey = SmallVec<[u8; 32]>;
 
 /// What a property block says that the broker acts on.
 #[derive(Debug, Default, PartialEq, Eq)]

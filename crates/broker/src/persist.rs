@@ -114,7 +114,7 @@ fn save_delay(broker: &Broker) {
 
 fn save(broker: &Broker, name: &str, text: serde_json::Result<Vec<u8>>, again: impl FnOnce()) {
     let text = text.expect("tables with text keys always have a JSON form");
-    if let Err(error) = broker.store.config().save(name, &text) {
+    if let Err(error) = broker.store.config().write(name, &text) {
         tracing::error!(file = name, %error, "a configuration file cannot be written, trying again");
         again();
     }

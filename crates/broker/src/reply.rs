@@ -4,9 +4,10 @@
 
 use serde::Serialize;
 use store::{AppendError, ReadError};
+use wire::codes::RequestError;
 use wire::frame::ReplyTo;
 use wire::record::EncodeError;
-use wire::{Frame, FrameWriter, Header, Replies, RequestError, reply_codes as code};
+use wire::{Frame, FrameWriter, Header, Replies, reply_codes as code};
 
 use crate::group::GroupError;
 use crate::offset::CommitError;

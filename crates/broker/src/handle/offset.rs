@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use store::{Bound, Queue};
+use store::Queue;
 use wire::header::{
-    BoundaryType, EarliestStoreTimeResponse, OffsetResponse, QueryConsumerOffsetHeader,
-    QueueHeader, SearchOffsetHeader, UpdateConsumerOffsetHeader,
+    OffsetResponse, QueryConsumerOffsetHeader, QueueHeader, UpdateConsumerOffsetHeader,
 };
 use wire::{Frame, Replies, Text};
 

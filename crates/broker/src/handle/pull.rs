@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use store::{ColdGet, Get, Got, GotStatus as Status, Queue, ReadError, Want};
 use wire::body::SubscriptionData;
+use wire::frame::ReplyTo;
 use wire::flags::{perm, pull as flags};
 use wire::header::{Header, PullHeader, PullResponse};
-use wire::{java_hash, Frame, FrameWriter, Peer, Replies, ReplyTo, reply_codes as code};
+use wire::{java_hash, Frame, FrameWriter, Peer, Replies, reply_codes as code};
 
 use crate::clients::Subscribed;
 use crate::reply::{self, Refusal};

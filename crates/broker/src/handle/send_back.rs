@@ -4,10 +4,11 @@
 use bytes::BytesMut;
 use store::{Batch, Durability, ReadError};
 use wire::flags::perm;
+use wire::frame::ReplyTo;
 use wire::header::SendBackHeader;
 use wire::props::{self, PropertiesMut, names};
 use wire::record::{self, Entry, RecordHead, RecordView};
-use wire::{Frame, FrameWriter, Replies, ReplyTo, ids, reply_codes as code};
+use wire::{Frame, FrameWriter, Replies, ids, reply_codes as code};
 
 use crate::Broker;
 use crate::message::{self, Origin, Outgoing};
