@@ -186,6 +186,11 @@ impl NameServer {
         (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
+    /// Process id.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Its process.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process

@@ -105,6 +105,16 @@ impl Cluster {
         }
     }
 
+    /// Process ids of what runs now; the broker's is the first.
+    pub fn ids(&self) -> Vec<u32> {
+        match &self.0 {
+            Servers::Java { namesrv, broker } => {
+                broker.id().into_iter().chain([namesrv.id()]).collect()
+            }
+            Servers::Apogee(server) => server.id().into_iter().collect(),
+        }
+    }
+
     /// SIGKILL to the broker's process.
     pub fn kill(&mut self) -> Result<()> {
         match &mut self.0 {
