@@ -13,7 +13,7 @@ mod worker;
 
 pub use group::{ConsumeFrom, Model};
 pub use listener::{Consumed, Ordered};
-pub use pull::{Position, PullConsumer, PullStatus, Pulled};
+pub use pull::{Position, PullConsumer};
 pub use push::{PushConsumer, PushConsumerBuilder};
 pub use rebalance::Strategy;
 pub use subscription::TagFilter;
