@@ -45,9 +45,9 @@ pub const SUSPEND_QUEUE: Duration = Duration::from_secs(1);
 pub const CLOSE_WAIT: Duration = Duration::from_secs(30);
 
 /// Messages asked for by one pull.
-pub const PULL_BATCH: u32 = 32;
+pub const PULL_BATCH: i32 = 32;
 /// Bytes asked for by one pull.
-pub const PULL_BYTES: u32 = 256 * 1024;
+pub const PULL_BYTES: i32 = 256 * 1024;
 /// Most messages of one queue held by a consumer.
 pub const QUEUE_MESSAGES: usize = 1000;
 /// Most bytes of one queue held by a consumer.
@@ -65,6 +65,8 @@ pub const MAX_RECONSUME: i32 = 16;
 pub const SEND_RETRIES: u32 = 2;
 /// Largest message body, in bytes (`maxMessageSize`).
 pub const MESSAGE_BYTES: usize = 4 << 20;
+/// Largest file of local offsets that is read.
+pub const OFFSETS_FILE_BYTES: usize = 64 << 20;
 /// Largest encoded properties of one message: their length is a signed 16-bit field.
 pub const PROPERTY_BYTES: usize = 32_767;
 /// Longest topic or group name.
@@ -76,7 +78,7 @@ pub const COMPRESS_BYTES: usize = 4096;
 /// Sends of one producer that may wait for their answer at the same time.
 pub const SENDS_IN_FLIGHT: usize = 4096;
 /// Queues to ask for when a send creates its topic.
-pub const DEFAULT_QUEUES: u32 = 4;
+pub const DEFAULT_QUEUES: i32 = 4;
 
 /// Topics whose routes a client keeps.
 pub const TOPICS: usize = 10_000;

@@ -29,12 +29,11 @@ pub(crate) struct PullRequest<'a> {
     pub(crate) filter: Option<&'a TagFilter>,
     /// Version of the subscription.
     pub(crate) version: i64,
-    pub(crate) max_messages: u32,
 }
 
 /// How a pull ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PullStatus {
+pub(crate) enum PullStatus {
     /// There are messages.
     Found,
     /// There is nothing at this offset yet.
@@ -47,20 +46,16 @@ pub enum PullStatus {
 
 /// The answer to a pull.
 #[derive(Clone, Debug)]
-pub struct Pulled {
+pub(crate) struct Pulled {
     /// How it ended.
-    pub status: PullStatus,
+    pub(crate) status: PullStatus,
     /// The messages, in offset order. A tag may still differ from the wanted ones when its hash is
     /// equal.
-    pub messages: Vec<Received>,
+    pub(crate) messages: Vec<Received>,
     /// Where to go on.
-    pub next: u64,
-    /// Lowest offset of the queue.
-    pub min: u64,
-    /// Offset that the next message will get.
-    pub max: u64,
+    pub(crate) next: u64,
     /// Id of the broker of the group that should be read from.
-    pub suggested_broker: u64,
+    pub(crate) suggested_broker: u64,
 }
 
 /// A place in a queue.
@@ -296,7 +291,6 @@ impl PullConsumer {
                 hold: limits::PULL_SUSPEND,
                 filter: Some(&filter),
                 version,
-                max_messages: limits::PULL_BATCH,
             };
             let result = match client.address_to_read(&queue.broker, suggested) {
                 None => Err(PullError::NoBroker { queue: queue.clone() }),

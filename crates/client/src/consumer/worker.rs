@@ -179,7 +179,6 @@ async fn pull(
         hold: limits::PULL_SUSPEND,
         filter: None,
         version: member.subscription_version(&queue.topic),
-        max_messages: limits::PULL_BATCH,
     };
     member.client.remote().pull(&address, &request).await
 }
