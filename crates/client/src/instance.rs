@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::sync::{Arc, Weak};
 
-use bytes::Bytes;
 use env::Env;
 use env::tasks::TaskHandle;
 use futures_util::future::join_all;
@@ -169,7 +168,6 @@ impl Client {
             self.unregister(None, Some(group)).await;
         }
         self.shared.env.tasks.shutdown(limits::CALL_TIMEOUT).await;
-        self.shared.remote.close().await;
     }
 
     pub(crate) fn env(&self) -> &Env {
@@ -217,7 +215,7 @@ impl Client {
                 match self.remote().route(TEMPLATE_TOPIC).await {
                     Err(RouteError::NoTopic { .. }) => Err(RouteError::NoTopic { topic, address }),
                     Err(error) => Err(error),
-                    Ok(route) => self.keep(&topic, route.of_template(limits::DEFAULT_QUEUES), true),
+                    Ok(route) => self.keep(&topic, route.of_template(limits::DEFAULT_QUEUES.unsigned_abs()), true),
                 }
             }
             other => other,
@@ -310,10 +308,10 @@ impl Client {
             let inner = Arc::<str>::from(INNER_PRODUCER);
             let producers = state.producers.keys().chain([&inner]);
             let body = remote::heartbeat_body(self.id(), producers, state.consumers.values());
-            (Bytes::from(body), !state.consumers.is_empty())
+            (body, !state.consumers.is_empty())
         };
         let calls = self.addresses(consumes).into_iter().map(async |address| {
-            if let Err(error) = self.remote().heartbeat(&address, body.clone()).await {
+            if let Err(error) = self.remote().heartbeat(&address, &body).await {
                 tracing::warn!(%error, "heartbeat failed");
             }
         });

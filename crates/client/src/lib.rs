@@ -17,6 +17,7 @@ mod error;
 mod instance;
 pub mod limits;
 mod message;
+mod pending;
 mod producer;
 mod queue;
 mod received;

@@ -3,11 +3,22 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use wire::props::{self, names};
 use wire::record::RecordView;
 
 use crate::queue::MessageQueue;
+
+/// Why the messages of a pull cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DecodeError {
+    /// These bytes are no stored message.
+    #[error(transparent)]
+    Record(#[from] wire::record::RecordError),
+    /// A body cannot be decompressed.
+    #[error(transparent)]
+    Compressed(#[from] crate::pending::compress::CompressError),
+}
 
 /// A message as it was stored. Clones share the bytes of the pull that brought it.
 #[derive(Clone, Debug)]
@@ -122,19 +133,41 @@ impl Received {
         self.stored_bytes
     }
 
+    /// The id of the first message through all retries.
+    pub(crate) fn origin_id(&self) -> String {
+        let origin = self.property(names::ORIGIN_MESSAGE_ID);
+        origin.map_or_else(|| self.message_id(), str::to_owned)
+    }
+
     pub(crate) fn set_reconsume_times(&mut self, times: i32) {
         self.reconsume_times = times;
+    }
+
+    /// Reads the messages of a pull: stored records, one behind the other.
+    pub(crate) fn decode_all(
+        queue: &MessageQueue,
+        bytes: &Bytes,
+    ) -> Result<Vec<Received>, DecodeError> {
+        let mut messages = Vec::new();
+        let mut rest = bytes.clone();
+        while !rest.is_empty() {
+            let record = RecordView::parse(&rest)?;
+            let size = record.size();
+            messages.push(Received::of_record(queue, &rest, &record)?);
+            rest.advance(size);
+        }
+        Ok(messages)
     }
 
     fn of_record(
         queue: &MessageQueue,
         bytes: &Bytes,
         record: &RecordView<'_>,
-    ) -> Result<Received, wire::compress::CompressError> {
+    ) -> Result<Received, DecodeError> {
         let properties = bytes.slice_ref(record.properties());
-        let body = match wire::compress::of_sys_flag(record.sys_flag()) {
+        let body = match crate::pending::compress::of_sys_flag(record.sys_flag()) {
             None => bytes.slice_ref(record.body()),
-            Some(method) => wire::compress::decompress(method, record.body())?.into(),
+            Some(method) => crate::pending::compress::decompress(method, record.body())?.into(),
         };
         let topic = retried_topic(&properties).or_else(|| std::str::from_utf8(record.topic()).ok());
         let topic = match topic {

@@ -14,8 +14,8 @@ use bytes::{Bytes, BytesMut};
 use env::tasks::TaskHandle;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
-use wire::compress::Compression;
-use wire::props::{PropertiesMut, names};
+use crate::pending::compress::Compression;
+use wire::props::names;
 
 pub use receipt::{BatchReceipt, Receipt, SendStatus};
 
@@ -100,7 +100,7 @@ pub(crate) struct Envelope {
 
 /// A message ready for the wire.
 struct Prepared {
-    properties: Bytes,
+    properties: String,
     body: Bytes,
     sys_flag: i32,
     flag: i32,
@@ -166,19 +166,17 @@ impl Producer {
             }
             let key = self.unique_key(message);
             let properties = encode_properties(message, &key);
-            wire::batch::append(&mut body, message.flags(), message.body(), &properties);
+            crate::pending::batch::append(&mut body, message.flags(), message.body(), properties.as_bytes());
             keys.push(key);
         }
         if body.len() > limit {
             return Err(InvalidMessage::BodyTooLarge { bytes: body.len(), limit }.into());
         }
         // The wish not to wait for flush and replication holds for the batch as a whole.
-        let mut properties = BytesMut::new();
-        if let Some(wait) = first.get(names::WAIT) {
-            PropertiesMut::new(&mut properties, 0).append(names::WAIT, wait.as_bytes());
-        }
+        let mut properties = String::new();
+        append_property(&mut properties, names::WAIT, first.get(names::WAIT).unwrap_or("true"));
         let prepared = Prepared {
-            properties: properties.freeze(),
+            properties,
             body: body.freeze(),
             sys_flag: 0,
             flag: 0,
@@ -296,7 +294,7 @@ impl Producer {
         let (mut body, mut sys_flag) = (message.body().clone(), 0);
         if body.len() >= settings.compress_from {
             // A body that does not get smaller travels as it is.
-            let compressed = wire::compress::compress(settings.compression, &body);
+            let compressed = crate::pending::compress::compress(settings.compression, &body);
             if compressed.len() < body.len() {
                 body = compressed.into();
                 sys_flag = wire::flags::message::COMPRESSED | settings.compression.sys_flag();
@@ -357,19 +355,26 @@ fn queue_of_key(queues: &[MessageQueue], key: &str) -> Option<MessageQueue> {
     queues.get(usize::try_from(index).ok()?).cloned()
 }
 
-fn encode_properties(message: &Message, unique_key: &str) -> Bytes {
-    let mut buf = BytesMut::new();
-    let mut block = PropertiesMut::new(&mut buf, 0);
+fn encode_properties(message: &Message, unique_key: &str) -> String {
+    let mut block = String::new();
     for (name, value) in message.properties() {
-        block.append(name, value.as_bytes());
+        append_property(&mut block, name, value);
     }
     if message.get(names::UNIQ_KEY).is_none() {
-        block.append(names::UNIQ_KEY, unique_key.as_bytes());
+        append_property(&mut block, names::UNIQ_KEY, unique_key);
     }
     if message.get(names::WAIT).is_none() {
-        block.append(names::WAIT, b"true");
+        append_property(&mut block, names::WAIT, "true");
     }
-    buf.freeze()
+    block
+}
+
+/// Separators of the property block: [`props::NAME_END`] and [`props::VALUE_END`]. Messages were
+/// checked not to contain them.
+fn append_property(block: &mut String, name: &str, value: &str) {
+    for part in [name, "\u{1}", value, "\u{2}"] {
+        block.push_str(part);
+    }
 }
 
 #[cfg(test)]
