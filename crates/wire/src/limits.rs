@@ -19,9 +19,6 @@ pub const MAX_FRAME: usize = 16 * 1024 * 1024;
 /// Most ext fields of one header. Java knows no limit; the largest real header has 21 fields.
 pub const MAX_FIELDS: usize = 1024;
 
-/// Most bytes of an ext field's name.
-pub const MAX_FIELD_NAME: usize = u16::MAX as usize;
-
 /// Deepest nesting of JSON values that is read.
 pub const MAX_JSON_DEPTH: usize = 64;
 
