@@ -7,7 +7,8 @@
 //! the socket, so the next one waits for the poller without asking the kernel.
 //!
 //! While an earlier write is not finished, nothing is read, no awaited answer is collected and no
-//! push is taken: all of these wait, bounded, where they are.
+//! push is taken: all of these wait, bounded, where they are. A handler that has answered much may
+//! leave the rest of its frames; it gets them again when the answers are written.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -81,6 +82,7 @@ pub(crate) fn spawn(
         fresh: opened == Opened::ByPeer,
         carry: Vec::new(),
         needed: 0,
+        backlog: false,
         unsent: Replies::default(),
         parked: None,
     };
@@ -99,6 +101,8 @@ struct Conn {
     carry: Vec<u8>,
     /// Size of the frame in `carry`, once known.
     needed: usize,
+    /// `carry` starts with a complete frame: the handler stopped before it, for it had answered much.
+    backlog: bool,
     /// What an unfinished write left; nothing most of the time.
     unsent: Replies,
     /// Answers that are waited for.
@@ -184,6 +188,10 @@ impl Conn {
         if parked >= limits::PARKED_PER_CONNECTION || self.connections.is_stopping() {
             return Ok(false);
         }
+        if self.backlog {
+            self.handle_carry(replies)?;
+            return Ok(true);
+        }
         input.resize(limits::READ_BYTES, 0);
         let in_front = if self.carry.len() <= limits::CARRY_BYTES { self.carry.len() } else { 0 };
         input[..in_front].copy_from_slice(&self.carry[..in_front]);
@@ -207,12 +215,17 @@ impl Conn {
         } else {
             self.extend_carry(data);
             if self.carry.len() >= self.needed {
-                let carry = mem::take(&mut self.carry);
-                let done = self.handle(&carry, replies)?;
-                self.keep(&carry[done..]);
+                self.handle_carry(replies)?;
             }
         }
         Ok(true)
+    }
+
+    fn handle_carry(&mut self, replies: &mut Replies) -> Result<(), End> {
+        let carry = mem::take(&mut self.carry);
+        let done = self.handle(&carry, replies)?;
+        self.keep(&carry[done..]);
+        Ok(())
     }
 
     /// Lets the frames in `data` be answered; returns the bytes that are done with.
@@ -234,8 +247,12 @@ impl Conn {
         };
         let mut frames = Frames::new(&data[skipped..], self.connections.limits.frame_bytes);
         self.connections.call.call_batch(&self.peer, &mut frames, replies)?;
+        let done = frames.consumed();
         self.needed = frames.needed().unwrap_or(0);
-        Ok(skipped + frames.consumed())
+        // The shortest frame has 8 bytes.
+        let more = self.needed == 0 && data.len() - skipped - done >= 8;
+        self.backlog = more && done > 0;
+        Ok(skipped + done)
     }
 
     /// Keeps the start of an incomplete frame, or nothing.

@@ -46,7 +46,7 @@ pub(crate) fn read(bytes: &[u8]) -> Preamble {
         None => Preamble::More,
         Some(0x16) => Preamble::Refused(Refused::Tls),
         Some(b'P') if b"PRI ".starts_with(&bytes[..bytes.len().min(4)]) => {
-            if bytes.len() < 2 {
+            if bytes.len() < 3 {
                 Preamble::More
             } else {
                 Preamble::Refused(Refused::Http2)

@@ -61,6 +61,7 @@ impl Server {
 async fn accept(connections: Arc<Connections>, listener: Listener, stop: Stop) {
     let mut stopped = std::pin::pin!(stop.stopped());
     let mut pause = ACCEPT_PAUSE;
+    let mut rejected = Rejected::default();
     loop {
         let accepted = tokio::select! {
             biased;
@@ -71,13 +72,7 @@ async fn accept(connections: Arc<Connections>, listener: Listener, stop: Stop) {
             Ok((socket, remote)) => {
                 pause = ACCEPT_PAUSE;
                 let Some(registered) = connections.register() else {
-                    connections.metrics.rejected.add(1);
-                    tracing::warn!(
-                        listener = connections.name,
-                        peer = %remote,
-                        "connection rejected: {} are open, the limit",
-                        connections.limits.connections
-                    );
+                    rejected.note(&connections, remote);
                     continue;
                 };
                 let local = socket.local_addr().unwrap_or(remote);
@@ -93,6 +88,30 @@ async fn accept(connections: Arc<Connections>, listener: Listener, stop: Stop) {
                 pause = (pause * 2).min(limits::ACCEPT_BACKOFF);
             }
         }
+    }
+}
+
+/// Connections over the limit: each is counted, one a second is worth a line.
+#[derive(Default)]
+struct Rejected {
+    next_line: Duration,
+}
+
+impl Rejected {
+    fn note(&mut self, connections: &Connections, remote: SocketAddr) {
+        connections.metrics.rejected.add(1);
+        let now = connections.env.clock.mono();
+        if now < self.next_line {
+            return;
+        }
+        self.next_line = now + Duration::from_secs(1);
+        tracing::warn!(
+            listener = connections.name,
+            peer = %remote,
+            rejected = connections.metrics.rejected.get(),
+            "connection rejected: {} are open, the limit",
+            connections.limits.connections
+        );
     }
 }
 
