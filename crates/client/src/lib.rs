@@ -17,7 +17,6 @@ mod error;
 mod instance;
 pub mod limits;
 mod message;
-mod pending;
 mod producer;
 mod queue;
 mod received;

@@ -75,6 +75,10 @@ pub const NAME_BYTES: usize = 127;
 pub const GROUP_BYTES: usize = 255;
 /// Body size from which a message is compressed.
 pub const COMPRESS_BYTES: usize = 4096;
+/// How hard zlib and Zstandard try (`rocketmq.message.compressLevel`).
+pub const COMPRESS_LEVEL: u32 = 5;
+/// Largest body that is decompressed. Brokers may be set to take messages above the default limit.
+pub const INFLATED_BYTES: usize = 64 << 20;
 /// Sends of one producer that may wait for their answer at the same time.
 pub const SENDS_IN_FLIGHT: usize = 4096;
 /// Queues to ask for when a send creates its topic.

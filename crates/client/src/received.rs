@@ -4,9 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
+use wire::compress::Compression;
 use wire::props::{self, names};
 use wire::record::RecordView;
 
+use crate::limits;
 use crate::queue::MessageQueue;
 
 /// Why the messages of a pull cannot be read.
@@ -17,7 +19,7 @@ pub(crate) enum DecodeError {
     Record(#[from] wire::record::RecordError),
     /// A body cannot be decompressed.
     #[error(transparent)]
-    Compressed(#[from] crate::pending::compress::CompressError),
+    Compressed(#[from] wire::compress::DecompressError),
 }
 
 /// A message as it was stored. Clones share the bytes of the pull that brought it.
@@ -165,9 +167,9 @@ impl Received {
         record: &RecordView<'_>,
     ) -> Result<Received, DecodeError> {
         let properties = bytes.slice_ref(record.properties());
-        let body = match crate::pending::compress::of_sys_flag(record.sys_flag()) {
+        let body = match Compression::of(record.sys_flag()) {
             None => bytes.slice_ref(record.body()),
-            Some(method) => crate::pending::compress::decompress(method, record.body())?.into(),
+            Some(method) => method.decompress(record.body(), limits::INFLATED_BYTES)?.into(),
         };
         let topic = retried_topic(&properties).or_else(|| std::str::from_utf8(record.topic()).ok());
         let topic = match topic {

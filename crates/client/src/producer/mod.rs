@@ -14,7 +14,8 @@ use bytes::{Bytes, BytesMut};
 use env::tasks::TaskHandle;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
-use crate::pending::compress::Compression;
+use wire::batch::BatchMessage;
+use wire::compress::Compression;
 use wire::props::names;
 
 pub use receipt::{BatchReceipt, Receipt, SendStatus};
@@ -166,7 +167,10 @@ impl Producer {
             }
             let key = self.unique_key(message);
             let properties = encode_properties(message, &key);
-            crate::pending::batch::append(&mut body, message.flags(), message.body(), properties.as_bytes());
+            let properties = properties.as_bytes();
+            let record =
+                BatchMessage { flag: message.flags(), body: message.body(), properties };
+            wire::batch::append(&mut body, &record);
             keys.push(key);
         }
         if body.len() > limit {
@@ -294,10 +298,10 @@ impl Producer {
         let (mut body, mut sys_flag) = (message.body().clone(), 0);
         if body.len() >= settings.compress_from {
             // A body that does not get smaller travels as it is.
-            let compressed = crate::pending::compress::compress(settings.compression, &body);
+            let compressed = settings.compression.compress(&body, limits::COMPRESS_LEVEL);
             if compressed.len() < body.len() {
                 body = compressed.into();
-                sys_flag = wire::flags::message::COMPRESSED | settings.compression.sys_flag();
+                sys_flag = settings.compression.flags();
             }
         }
         if message.get(names::TRANSACTION_PREPARED) == Some("true") {

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use wire::FrameWriter;
+use wire::body::{
+    self, ConsumeFromWhere, ConsumeType, ConsumerData, ConsumerIdList, HeartbeatData,
+    LockBatchRequest, LockBatchResponse, MessageModel, ProducerData, SubscriptionData,
+};
 use wire::codes::RequestCode;
 use wire::header::{ConsumerGroupHeader, Header, UnregisterClientHeader};
 
-use super::body::{
-    ConsumerData, Heartbeat, LockRequest, LockResponse, Members, ProducerData, Queue, SubscriptionData,
-};
-use super::Remote;
+use super::{Remote, queue_id};
 use crate::consumer::group::{ConsumeFrom, Group, Model, Subscription};
 use crate::error::CallError;
 use crate::limits;
@@ -21,45 +22,45 @@ pub(crate) fn heartbeat_body<'a>(
     producers: impl Iterator<Item = &'a Arc<str>>,
     consumers: impl Iterator<Item = &'a Arc<Group>>,
 ) -> Vec<u8> {
-    let heartbeat = Heartbeat {
-        client_id,
+    body::write(&HeartbeatData {
+        client_id: client_id.to_owned(),
         consumer_data_set: consumers.map(|group| consumer_data(group)).collect(),
         heartbeat_fingerprint: 0,
-        producer_data_set: producers.map(|group| ProducerData { group_name: group }).collect(),
+        producer_data_set: producers
+            .map(|group| ProducerData { group_name: group.to_string() })
+            .collect(),
         without_sub: false,
-    };
-    serde_json::to_vec(&heartbeat).expect("a heartbeat has only text keys")
+    })
 }
 
-fn consumer_data(group: &Group) -> ConsumerData<'_> {
+fn consumer_data(group: &Group) -> ConsumerData {
     let subscriptions = group.subscriptions.iter();
     ConsumerData {
         consume_from_where: match group.from {
-            ConsumeFrom::Last => "CONSUME_FROM_LAST_OFFSET",
-            ConsumeFrom::First => "CONSUME_FROM_FIRST_OFFSET",
-            ConsumeFrom::TimeMs(_) => "CONSUME_FROM_TIMESTAMP",
+            ConsumeFrom::Last => ConsumeFromWhere::ConsumeFromLastOffset,
+            ConsumeFrom::First => ConsumeFromWhere::ConsumeFromFirstOffset,
+            ConsumeFrom::TimeMs(_) => ConsumeFromWhere::ConsumeFromTimestamp,
         },
-        consume_type: "CONSUME_PASSIVELY",
-        group_name: &group.name,
+        consume_type: ConsumeType::ConsumePassively,
+        group_name: group.name.to_string(),
         message_model: match group.model {
-            Model::Clustering => "CLUSTERING",
-            Model::Broadcasting => "BROADCASTING",
+            Model::Clustering => MessageModel::Clustering,
+            Model::Broadcasting => MessageModel::Broadcasting,
         },
         subscription_data_set: subscriptions.map(|(topic, one)| subscribed(topic, one)).collect(),
         unit_mode: false,
     }
 }
 
-fn subscribed<'a>(topic: &'a str, subscription: &'a Subscription) -> SubscriptionData<'a> {
+fn subscribed(topic: &str, subscription: &Subscription) -> SubscriptionData {
     let tags = subscription.filter.tags();
     SubscriptionData {
-        class_filter_mode: false,
         code_set: tags.iter().map(|tag| wire::java_hash::java_hash(tag)).collect(),
-        expression_type: "TAG",
         sub_string: subscription.filter.to_string(),
         sub_version: subscription.version(),
-        tags_set: tags,
-        topic,
+        tags_set: tags.to_vec(),
+        topic: topic.to_owned(),
+        ..SubscriptionData::default()
     }
 }
 
@@ -99,7 +100,7 @@ impl Remote {
         let fields = |out: &mut FrameWriter<'_>| header.encode(out);
         let timeout = limits::CALL_TIMEOUT;
         let answer = self.call(address, RequestCode::GetConsumerListByGroup, fields, &[], timeout).await?;
-        Ok(answer.success()?.json::<Members>()?.consumer_id_list)
+        Ok(answer.success()?.json::<ConsumerIdList>()?.consumer_id_list)
     }
 
     /// Takes or renews locks. Returns the queues that are ours now.
@@ -112,9 +113,11 @@ impl Remote {
     ) -> Result<Vec<MessageQueue>, CallError> {
         let body = lock_body(group, client_id, queues);
         let answer = self.call(address, RequestCode::LockBatchMq, |_| {}, &body, limits::LOCK_TIMEOUT).await?;
-        let granted: LockResponse = answer.success()?.json()?;
-        let queues = granted.lock_ok_mq_set.iter();
-        Ok(queues.map(|one| MessageQueue::new(&one.topic, &one.broker_name, one.queue_id)).collect())
+        let granted: LockBatchResponse = answer.success()?.json()?;
+        // Compared as the protocol writes them: what was not asked for cannot be granted.
+        let is_granted =
+            |queue: &&MessageQueue| granted.locked.iter().any(|one| *one == of_body(queue));
+        Ok(queues.iter().filter(is_granted).cloned().collect())
     }
 
     /// Gives locks up.
@@ -133,18 +136,18 @@ impl Remote {
 }
 
 fn lock_body(group: &str, client_id: &str, queues: &[MessageQueue]) -> Vec<u8> {
-    let request = LockRequest {
-        client_id,
-        consumer_group: group,
-        mq_set: queues
-            .iter()
-            .map(|queue| Queue {
-                broker_name: queue.broker.to_string(),
-                queue_id: queue.id,
-                topic: queue.topic.to_string(),
-            })
-            .collect(),
+    body::write(&LockBatchRequest {
+        client_id: client_id.to_owned(),
+        consumer_group: group.to_owned(),
+        mq_set: queues.iter().map(of_body).collect(),
         only_this_broker: false,
-    };
-    serde_json::to_vec(&request).expect("a lock request has only text keys")
+    })
+}
+
+fn of_body(queue: &MessageQueue) -> body::MessageQueue {
+    body::MessageQueue {
+        broker_name: queue.broker.to_string(),
+        queue_id: queue_id(queue),
+        topic: queue.topic.to_string(),
+    }
 }

@@ -3,7 +3,6 @@
 //! Nothing above this module knows a field name or a request code. One connection per address, kept
 //! by [`net::Client`].
 
-mod body;
 mod members;
 mod names;
 mod offsets;
@@ -144,7 +143,7 @@ impl Answer {
     }
 
     fn json<T: serde::de::DeserializeOwned>(&self) -> Result<T, CallError> {
-        serde_json::from_slice(&self.body()).map_err(|error| self.malformed(error))
+        wire::body::read(&self.body()).map_err(|error| self.malformed(error))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use wire::body::{BrokerData, ClusterInfo, TopicList, TopicRouteData};
 use wire::codes::RequestCode;
 use wire::header::{
     CreateTopicHeader, DeleteTopicFromNamesrvHeader, GetRouteInfoHeader, Header, NoHeader,
@@ -10,7 +11,6 @@ use wire::header::{
 use wire::{FrameWriter, reply_codes};
 
 use super::Remote;
-use super::body::{BrokerData, ClusterInfo, TopicList, TopicRoute};
 use crate::admin::{Cluster, TopicSpec};
 use crate::error::{CallError, RouteError};
 use crate::instance::TEMPLATE_TOPIC;
@@ -30,11 +30,11 @@ impl Remote {
             }
             _ => return Err(answer.refused().into()),
         }
-        let body: TopicRoute = answer.json()?;
+        let body: TopicRouteData = answer.json()?;
         let shares = body.queue_datas.iter().map(|data| {
             let share = Share {
-                read_queues: data.read_queue_nums,
-                write_queues: data.write_queue_nums,
+                read_queues: count(data.read_queue_nums),
+                write_queues: count(data.write_queue_nums),
                 permission: data.perm,
             };
             (data.broker_name.as_str().into(), share)
@@ -50,8 +50,7 @@ impl Remote {
     pub(crate) async fn cluster(&self) -> Result<Cluster, CallError> {
         let answer = self.ask_names(RequestCode::GetBrokerClusterInfo, &NoHeader).await?;
         let body: ClusterInfo = answer.success()?.json()?;
-        let clusters = body.cluster_addr_table.into_iter().map(|(cluster, mut names)| {
-            names.sort_unstable();
+        let clusters = body.cluster_addr_table.into_iter().map(|(cluster, names)| {
             (cluster, names.iter().map(|name| name.as_str().into()).collect())
         });
         let clusters = clusters.collect();
@@ -124,8 +123,15 @@ impl Remote {
 
 fn brokers<'a>(data: impl Iterator<Item = &'a BrokerData>) -> Brokers {
     let members = data.map(|one| {
-        let addresses = one.broker_addrs.iter().map(|(id, address)| (*id, address.as_str().into()));
+        let addresses = one.broker_addrs.iter().filter_map(|(id, address)| {
+            Some((u64::try_from(*id).ok()?, address.as_str().into()))
+        });
         (one.broker_name.as_str().into(), addresses.collect())
     });
     members.collect()
+}
+
+/// A number of queues; one that is negative means none.
+fn count(queues: i32) -> u32 {
+    u32::try_from(queues).unwrap_or(0)
 }
