@@ -22,7 +22,7 @@ pub struct ServerArgs {
     /// Name servers to register with, `host:port` separated by `;` or `,`; by default the one in this process.
     #[arg(short, long, value_name = "ADDRESSES")]
     namesrv: Option<String>,
-    /// Directory of everything stored.
+    /// Directory of everything that is kept [default: ./apogee-data].
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// One setting, as a line of the settings file; may be given several times.
@@ -69,6 +69,8 @@ pub struct Config {
     pub dump: bool,
     /// Show a message going through.
     pub trial: bool,
+    /// Directory of everything that is kept, unless a setting says otherwise.
+    pub data: PathBuf,
 }
 
 impl Config {
@@ -88,7 +90,7 @@ impl Config {
             loader.flag("namesrvAddr", namesrv);
         }
         if let Some(data) = &arguments.data {
-            loader.flag("storePathRootDir", &data.to_string_lossy());
+            loader.flag("storePathRootDir", &data.join("store").to_string_lossy());
         }
         for setting in &arguments.settings {
             let (key, value) = setting.split_once('=').with_context(|| format!("--set {setting}: expected KEY=VALUE"))?;
@@ -110,13 +112,14 @@ impl Config {
         }
         let loaded = loader.finish()?;
         let (dump, trial) = (arguments.dump_config, arguments.trial);
-        Ok(Config { namesrv, broker, loaded, dump, trial })
+        let data = arguments.data.unwrap_or_else(|| PathBuf::from("./apogee-data"));
+        Ok(Config { namesrv, broker, loaded, dump, trial, data })
     }
 }
 
 fn read_file(loader: &mut Loader, path: &Path) -> anyhow::Result<()> {
     let name = path.display().to_string();
-    let text = env::read_text(path).with_context(|| format!("cannot read the settings file {name}"))?;
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the settings file {name}"))?;
     if path.extension().is_some_and(|extension| extension == "toml") {
         loader.toml(&name, &text)?;
     } else {

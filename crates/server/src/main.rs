@@ -1,10 +1,10 @@
 //! The `apogee` binary: parse → configure → build → run. Everything else is in the crates.
 
 mod advertise;
+mod client;
 mod config;
 mod logging;
 mod node;
-mod store_tool;
 mod trial;
 
 use std::process::ExitCode;
@@ -27,10 +27,8 @@ struct Apogee {
 enum Command {
     /// Run the server: name server and broker in one process, unless told otherwise.
     Server(config::ServerArgs),
-    /// Look into a store directory, ours or RocketMQ's, while no server runs on it.
-    Store(store_tool::StoreArgs),
     /// Measure a broker, ours or any other that speaks the protocol.
-    Bench(bench::BenchArgs),
+    Bench(bench::Args),
     #[command(flatten)]
     Client(cli::Command),
 }
@@ -40,9 +38,8 @@ fn main() -> ExitCode {
     let command = arguments.command.unwrap_or_else(|| Command::Server(config::ServerArgs::default()));
     let ended = match command {
         Command::Server(arguments) => node::run(arguments),
-        Command::Store(arguments) => store_tool::run(&arguments),
-        Command::Bench(arguments) => bench::run(arguments),
-        Command::Client(command) => cli::run(command),
+        Command::Bench(arguments) => client::bench(&arguments),
+        Command::Client(command) => client::run(command),
     };
     match ended {
         Ok(code) => code,

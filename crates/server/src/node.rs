@@ -1,6 +1,7 @@
 //! Builds the roles of this process, runs them, and ends them in the order of the data path.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,7 +66,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         namesrv_list: String::new(),
     };
     if let Some(settings) = config.namesrv {
-        node.start_namesrv(settings).await?;
+        node.start_namesrv(settings, &config.data.join("namesrv")).await?;
     }
     if let Some((settings, store)) = config.broker {
         node.start_broker(settings, store, config.loaded.dump()).await?;
@@ -80,9 +81,13 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 }
 
 impl Node {
-    async fn start_namesrv(&mut self, settings: NamesrvSettings) -> anyhow::Result<()> {
+    async fn start_namesrv(
+        &mut self,
+        settings: NamesrvSettings,
+        home: &Path,
+    ) -> anyhow::Result<()> {
         let addr = any(settings.port);
-        let namesrv = Namesrv::open(self.env.clone(), settings)?;
+        let namesrv = Namesrv::start(self.env.clone(), settings, home)?;
         let server = Server::start(self.env.clone(), addr, "namesrv", Arc::new(namesrv), Limits::default()).await;
         let server = server.with_context(|| format!("the name server cannot listen on {addr} (namesrv.listenPort)"))?;
         self.namesrv_list = format!("127.0.0.1:{}", server.local_addr().port());
@@ -104,7 +109,7 @@ impl Node {
         }
         // The port must be known before the broker is opened, since it tells clients and messages its address.
         let addr = any(settings.port);
-        let bound = Server::bind(&self.env, addr).await;
+        let bound = Server::bind(self.env.clone(), addr).await;
         let bound = bound.with_context(|| format!("the broker cannot listen on {addr} (listenPort)"))?;
         let advertised = advertise::address(&settings.host, bound.local_addr().port())?;
         let deps = broker::Deps {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use client::{Client, ClientSettings, Message, StartAt};
+use client::{Client, ClientSettings, Message, Position};
 use env::Env;
 
 use crate::logging;
@@ -19,9 +19,9 @@ pub async fn run(env: &Env, namesrv: &str) -> anyhow::Result<()> {
     let body = format!("Hello from Apogee at {}", env.clock.wall_ms());
     let producer = client.producer("apogee-trial-producer")?;
     let sent = producer.send(Message::new(TOPIC, body.clone()).tag("trial").key("first")).await?;
-    logging::say(&format!("sent         {} → {TOPIC} queue {} offset {}", sent.message_id, sent.queue.id, sent.queue_offset));
+    logging::say(&format!("sent         {} → {TOPIC} queue {} offset {}", sent.message_id, sent.queue.id, sent.offset));
     let mut consumer = client.pull_consumer("apogee-trial-consumer")?;
-    consumer.assign(std::slice::from_ref(&sent.queue), StartAt::Offset(sent.queue_offset)).await?;
+    consumer.assign(sent.queue.clone(), Position::Offset(sent.offset)).await?;
     let found = env.clock.timeout(LIMIT, consumer.poll(LIMIT)).await.context("no answer to the pull")??;
     let message = found.into_iter().flatten().next().context("the message did not come back")?;
     ensure!(message.body() == body.as_bytes(), "another message came back: {:?}", message.body());
