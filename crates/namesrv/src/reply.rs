@@ -1,7 +1,5 @@
 //! What a handler answers, and the one table from errors to response codes and remarks.
 
-use std::borrow::Cow;
-
 use bytes::Bytes;
 use wire::body::BodyError;
 use wire::call::Replies;
@@ -98,8 +96,9 @@ impl Refused {
 
     /// Writes it as the answer to `frame`.
     pub(crate) fn write(&self, frame: &Frame<'_>, out: &mut Replies) {
-        let remark = Cow::from(self.to_string());
-        FrameWriter::response(out.head(), to(frame), self.code()).remark(&remark).finish(b"");
+        FrameWriter::response(out.head(), to(frame), self.code())
+            .remark(&self.to_string())
+            .finish(b"");
     }
 }
 

@@ -1,3 +1,5 @@
+use wire::body::{self, QueueData};
+
 use super::*;
 
 const SEC: Duration = Duration::from_secs(1);
@@ -269,7 +271,8 @@ fn missing_topics_are_deleted_when_asked_to() {
 fn encoded_answers_follow_the_tables() {
     // Shows that the cached answers of 105 and 106 always equal freshly made ones, over changes of each kind.
     let mut routes = Routes::default();
-    let steps: Vec<Box<dyn Fn(&mut Routes)>> = vec![
+    type Step = Box<dyn Fn(&mut Routes)>;
+    let steps: Vec<Step> = vec![
         Box::new(|r| drop(Case::default().apply(r, SEC))),
         Box::new(|r| drop(slave(1, "2:1").apply(r, SEC))),
         Box::new(|r| drop(Case { zone: Some("z"), ..Case::default() }.apply(r, SEC))),
