@@ -182,3 +182,57 @@ impl Drop for SimSleep<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+        future.poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    // A simulated sleep ends when the clock was advanced far enough, not before; a dropped one is forgotten.
+    #[test]
+    fn simulated_sleep() {
+        let clock = Clock::sim();
+        let start = clock.wall_ms();
+        let mut sleep = pin!(clock.sleep(Duration::from_millis(10)));
+        {
+            let mut other =
+                pin!(clock.timeout(Duration::from_millis(5), std::future::pending::<()>()));
+            assert!(poll(other.as_mut()).is_pending());
+            assert!(poll(sleep.as_mut()).is_pending());
+            clock.advance(Duration::from_millis(5));
+            assert_eq!(poll(other), Poll::Ready(Err(Elapsed)));
+        }
+        assert!(poll(sleep.as_mut()).is_pending());
+        clock.advance(Duration::from_millis(5));
+        assert!(poll(sleep).is_ready());
+        assert_eq!((clock.wall_ms() - start, clock.mono()), (10, Duration::from_millis(10)));
+        let Kind::Sim(time) = &clock.0 else { panic!("it is simulated") };
+        assert!(time.lock().sleepers.is_empty());
+    }
+
+    // A ticker skips what was missed and keeps its phase.
+    #[test]
+    fn ticker_skips_missed_ticks() {
+        let clock = Clock::sim();
+        let mut ticker = clock.every(Duration::from_millis(10));
+        assert!(poll(pin!(ticker.tick())).is_pending());
+        clock.advance(Duration::from_millis(35));
+        assert!(poll(pin!(ticker.tick())).is_ready());
+        assert!(poll(pin!(ticker.tick())).is_pending());
+        clock.advance(Duration::from_millis(5));
+        assert!(poll(pin!(ticker.tick())).is_ready());
+    }
+
+    // The machine's clocks move forward, and the wall clock is that of the standard library.
+    #[test]
+    fn real_clock() {
+        let clock = Clock::real();
+        let since_1970 = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_millis() as i64;
+        assert!((clock.wall_ms() - since_1970).abs() < 60_000);
+        let before = clock.mono();
+        assert!(clock.mono() >= before);
+    }
+}

@@ -62,3 +62,29 @@ impl Listener {
         self.0.local_addr()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Both ends of a connection send at once; a port that nobody listens on refuses.
+    #[test]
+    fn connections() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (net, timeout) = (Net::real(), Duration::from_secs(30));
+            for any in ["127.0.0.1:0", "[::1]:0"] {
+                let Ok(listener) = net.listen(any.parse().unwrap()).await else { continue };
+                let addr = listener.local_addr().unwrap();
+                let (client, accepted) =
+                    tokio::join!(net.connect(addr, timeout), listener.accept());
+                let (client, (server, remote)) = (client.unwrap(), accepted.unwrap());
+                assert!(client.nodelay().unwrap() && server.nodelay().unwrap());
+                assert_eq!(client.local_addr().unwrap(), remote);
+                drop(listener);
+                let refused = net.connect(addr, timeout).await.unwrap_err();
+                assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+            }
+        });
+    }
+}

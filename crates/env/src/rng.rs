@@ -78,3 +78,40 @@ fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // The sequence is SplitMix64's, so that a seed means the same in every version.
+    #[test]
+    fn known_sequence() {
+        let rng = Rng::seeded(1_234_567);
+        let drawn = [rng.u64(), rng.u64(), rng.u64()];
+        let expected =
+            [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423];
+        assert_eq!(drawn, expected);
+    }
+
+    // A child depends on seed and name alone.
+    #[test]
+    fn children() {
+        let (a, b) = (Rng::seeded(5), Rng::seeded(5));
+        b.u64();
+        assert_eq!(a.child("x").u64(), b.child("x").u64());
+        assert_ne!(a.child("x").u64(), a.child("y").u64());
+    }
+
+    // Numbers stay below the limit and reach every value; bytes are filled to the last.
+    #[test]
+    fn below_and_fill() {
+        let rng = Rng::real();
+        let mut seen = [false; 7];
+        (0..1000).for_each(|_| seen[rng.below(7) as usize] = true);
+        assert_eq!(seen, [true; 7]);
+        let mut bytes = [0; 13];
+        while bytes[12] == 0 {
+            rng.fill(&mut bytes);
+        }
+    }
+}

@@ -275,3 +275,76 @@ fn block_on<F: Future>(future: F) -> F::Output {
         std::thread::park();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(30);
+
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+    }
+
+    // Shutdown stops and waits for tasks and threads, whether they wait or poll.
+    #[test]
+    fn shutdown_joins_everything() {
+        let tasks = Tasks::new(Clock::real());
+        let ended = Arc::new(AtomicUsize::new(0));
+        runtime().block_on(async {
+            let (stop, count) = (tasks.stop_token(), ended.clone());
+            tasks.spawn("task", async move {
+                stop.stopped().await;
+                count.fetch_add(1, Ordering::Relaxed);
+            });
+            let count = ended.clone();
+            tasks.thread("thread", move |stop| {
+                assert!(stop.wait(LONG));
+                count.fetch_add(1, Ordering::Relaxed);
+            });
+            assert_eq!(tasks.names(), ["task", "thread"]);
+            assert_eq!(tasks.shutdown(LONG).await, [""; 0]);
+        });
+        assert_eq!(ended.load(Ordering::Relaxed), 2);
+    }
+
+    // What does not stop in time is named; tasks are aborted then, and their end is seen.
+    #[test]
+    fn shutdown_names_what_hangs() {
+        let tasks = Tasks::new(Clock::real());
+        runtime().block_on(async {
+            let hangs = tasks.spawn("hangs", std::future::pending());
+            assert_eq!(tasks.shutdown(Duration::from_millis(1)).await, ["hangs"]);
+            hangs.join().await;
+            assert!(tasks.names().is_empty());
+        });
+    }
+
+    // A panic leaves the group and reaches whoever joins.
+    #[test]
+    fn panics_are_passed_on() {
+        let tasks = Tasks::new(Clock::real());
+        let thread = tasks.thread("panics", |_| panic!("as planned"));
+        let joined = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| thread.join()));
+        assert!(joined.is_err());
+        assert!(tasks.names().is_empty());
+    }
+
+    // A thread's wait follows the simulated clock.
+    #[test]
+    fn wait_follows_the_simulated_clock() {
+        let clock = Clock::sim();
+        let stop = Stop::new(clock.clone());
+        let waiter = stop.clone();
+        let thread = std::thread::spawn(move || waiter.wait(Duration::from_secs(3600)));
+        while !thread.is_finished() {
+            clock.advance(Duration::from_secs(60));
+            std::thread::yield_now();
+        }
+        assert!(!thread.join().unwrap());
+        stop.stop();
+        assert!(stop.wait(LONG));
+    }
+}

@@ -12,6 +12,8 @@ use std::os::fd::AsFd;
 use bytes::Bytes;
 use memmap2::{MmapOptions, MmapRaw};
 
+use super::mem;
+
 /// The first bytes of a file, readable as memory. Clones are the same map.
 #[derive(Clone, Debug)]
 pub struct Map(Kind);
@@ -19,6 +21,7 @@ pub struct Map(Kind);
 #[derive(Clone, Debug)]
 enum Kind {
     Real(Bytes),
+    Mem { file: mem::File, len: u64 },
 }
 
 /// Owns a mapping on behalf of a `Bytes`.
@@ -37,10 +40,7 @@ impl AsRef<[u8]> for Mapping {
 impl Map {
     /// Maps `len` bytes of a file that has `file_len`.
     pub(super) fn real(file: &impl AsFd, file_len: u64, len: u64) -> io::Result<Map> {
-        if len > file_len {
-            let message = format!("cannot map {len} bytes of a file of {file_len}");
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
-        }
+        check_len(file_len, len)?;
         let Ok(len) = usize::try_from(len) else { return Err(io::ErrorKind::OutOfMemory.into()) };
         if len == 0 {
             return Ok(Map(Kind::Real(Bytes::new())));
@@ -50,6 +50,11 @@ impl Map {
         Ok(Map(Kind::Real(Bytes::from_owner(Mapping(mapping)))))
     }
 
+    pub(super) fn mem(file: &mem::File, file_len: u64, len: u64) -> io::Result<Map> {
+        check_len(file_len, len)?;
+        Ok(Map(Kind::Mem { file: file.clone(), len }))
+    }
+
     /// The bytes of `range`: of a real map without a copy.
     ///
     /// # Panics
@@ -57,6 +62,10 @@ impl Map {
     pub fn slice(&self, range: Range<u64>) -> Bytes {
         match &self.0 {
             Kind::Real(bytes) => bytes.slice(in_memory(range)),
+            Kind::Mem { file, len } => {
+                assert!(range.end <= *len, "{range:?} leaves a map of {len} bytes");
+                file.mapped(in_memory(range))
+            }
         }
     }
 
@@ -64,6 +73,7 @@ impl Map {
     pub fn len(&self) -> u64 {
         match &self.0 {
             Kind::Real(bytes) => bytes.len() as u64,
+            Kind::Mem { len, .. } => *len,
         }
     }
 
@@ -79,8 +89,20 @@ impl Map {
     pub fn resident(&self, range: Range<u64>) -> bool {
         match &self.0 {
             Kind::Real(bytes) => pages_resident(&bytes[in_memory(range)]),
+            Kind::Mem { file, len } => {
+                assert!(range.end <= *len, "{range:?} leaves a map of {len} bytes");
+                file.resident()
+            }
         }
     }
+}
+
+fn check_len(file_len: u64, len: u64) -> io::Result<()> {
+    if len <= file_len {
+        return Ok(());
+    }
+    let message = format!("cannot map {len} bytes of a file of {file_len}");
+    Err(io::Error::new(io::ErrorKind::InvalidInput, message))
 }
 
 /// A range of a map, which has at most `usize::MAX` bytes, as indices.
@@ -92,6 +114,9 @@ fn in_memory(range: Range<u64>) -> Range<usize> {
 /// `mincore(2)` in steps of a fixed buffer; an error counts as "not resident".
 fn pages_resident(bytes: &[u8]) -> bool {
     const PAGES: usize = 256;
+    if bytes.is_empty() {
+        return true;
+    }
     let page = rustix::param::page_size();
     let start = bytes.as_ptr().addr();
     let end = start + bytes.len();

@@ -9,14 +9,22 @@
 //!   process alone.
 //! - A file that may be mapped is never made shorter.
 
+mod fault;
 mod map;
+mod mem;
 mod real;
+pub mod suite;
 mod sys;
+#[cfg(test)]
+mod tests;
 
 use std::io::{self, IoSlice};
 use std::path::Path;
 
+pub use fault::{FaultPlan, SECTOR};
 pub use map::Map;
+
+use crate::{Clock, Rng};
 
 /// A file system. Clones are the same one.
 #[derive(Clone, Debug)]
@@ -25,6 +33,7 @@ pub struct Disk(DiskKind);
 #[derive(Clone, Debug)]
 enum DiskKind {
     Real,
+    Mem(mem::Disk),
 }
 
 /// An open file. Clones are the same one; it is closed with the last of them.
@@ -34,6 +43,7 @@ pub struct File(FileKind);
 #[derive(Clone, Debug)]
 enum FileKind {
     Real(real::File),
+    Mem(mem::File),
 }
 
 /// One name in a directory.
@@ -68,6 +78,7 @@ pub struct LockGuard {
 #[allow(dead_code, reason = "held for its drop")]
 enum LockKind {
     Real(real::Lock),
+    Mem(mem::Lock),
 }
 
 impl Disk {
@@ -76,10 +87,67 @@ impl Disk {
         Disk(DiskKind::Real)
     }
 
+    /// An empty disk in memory that never fails. Times of files are those of a clock that stands still.
+    pub fn mem() -> Disk {
+        Disk::mem_with(Clock::sim())
+    }
+
+    /// An empty disk in memory that fails as `plan` says and knows what a power cut leaves. Everything
+    /// random about it follows from `seed`.
+    pub fn fault(seed: u64, plan: FaultPlan) -> Disk {
+        Disk::fault_with(Clock::sim(), Rng::seeded(seed), plan)
+    }
+
+    pub(crate) fn mem_with(clock: Clock) -> Disk {
+        Disk(DiskKind::Mem(mem::Disk::new(clock, None)))
+    }
+
+    pub(crate) fn fault_with(clock: Clock, rng: Rng, plan: FaultPlan) -> Disk {
+        Disk(DiskKind::Mem(mem::Disk::new(clock, Some(fault::Faults::new(rng, plan)))))
+    }
+
+    /// Changes what fails from now on.
+    ///
+    /// # Panics
+    /// On a disk not made by [`Disk::fault`].
+    pub fn set_plan(&self, plan: FaultPlan) {
+        self.sim().set_plan(plan);
+    }
+
+    /// Ends the process that uses this disk, and returns the disk as the next process finds it: all that
+    /// was written is there, locks are free, the boot id is the same. Every later operation on this
+    /// value and its files fails.
+    ///
+    /// # Panics
+    /// On the machine's disk.
+    #[must_use]
+    pub fn kill(&self) -> Disk {
+        Disk(DiskKind::Mem(self.sim().kill()))
+    }
+
+    /// Cuts the power, and returns the disk as the machine finds it afterwards: with what was synced, and
+    /// an arbitrary part of what was not. The boot id is another. Every later operation on this value and
+    /// its files fails.
+    ///
+    /// # Panics
+    /// On a disk not made by [`Disk::fault`].
+    #[must_use]
+    pub fn crash(&self) -> Disk {
+        Disk(DiskKind::Mem(self.sim().crash()))
+    }
+
+    fn sim(&self) -> &mem::Disk {
+        match &self.0 {
+            DiskKind::Real => panic!("the machine's disk can't be killed or made to fail"),
+            DiskKind::Mem(disk) => disk,
+        }
+    }
+
     /// Opens an existing file for reading and writing.
     pub fn open(&self, path: &Path) -> io::Result<File> {
         match &self.0 {
             DiskKind::Real => real::open(path).map(|file| File(FileKind::Real(file))),
+            DiskKind::Mem(disk) => disk.open(path).map(|file| File(FileKind::Mem(file))),
         }
     }
 
@@ -88,6 +156,7 @@ impl Disk {
     pub fn create(&self, path: &Path) -> io::Result<File> {
         match &self.0 {
             DiskKind::Real => real::create(path).map(|file| File(FileKind::Real(file))),
+            DiskKind::Mem(disk) => disk.create(path).map(|file| File(FileKind::Mem(file))),
         }
     }
 
@@ -95,6 +164,7 @@ impl Disk {
     pub fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
         match &self.0 {
             DiskKind::Real => std::fs::create_dir_all(dir),
+            DiskKind::Mem(disk) => disk.create_dir_all(dir),
         }
     }
 
@@ -102,6 +172,7 @@ impl Disk {
     pub fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         match &self.0 {
             DiskKind::Real => std::fs::rename(from, to),
+            DiskKind::Mem(disk) => disk.rename(from, to),
         }
     }
 
@@ -109,6 +180,7 @@ impl Disk {
     pub fn remove(&self, path: &Path) -> io::Result<()> {
         match &self.0 {
             DiskKind::Real => real::remove(path),
+            DiskKind::Mem(disk) => disk.remove(path),
         }
     }
 
@@ -116,6 +188,7 @@ impl Disk {
     pub fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
         match &self.0 {
             DiskKind::Real => real::list(dir),
+            DiskKind::Mem(disk) => disk.list(dir),
         }
     }
 
@@ -123,6 +196,7 @@ impl Disk {
     pub fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         match &self.0 {
             DiskKind::Real => real::sync_dir(dir),
+            DiskKind::Mem(disk) => disk.sync_dir(dir),
         }
     }
 
@@ -130,6 +204,7 @@ impl Disk {
     pub fn exists(&self, path: &Path) -> io::Result<bool> {
         match &self.0 {
             DiskKind::Real => path.try_exists(),
+            DiskKind::Mem(disk) => disk.exists(path),
         }
     }
 
@@ -137,6 +212,7 @@ impl Disk {
     pub fn space(&self, dir: &Path) -> io::Result<Space> {
         match &self.0 {
             DiskKind::Real => real::space(dir),
+            DiskKind::Mem(disk) => disk.space(),
         }
     }
 
@@ -149,6 +225,9 @@ impl Disk {
             DiskKind::Real => {
                 real::lock(path).map(|lock| LockGuard { _held: LockKind::Real(lock) })
             }
+            DiskKind::Mem(disk) => {
+                disk.lock(path).map(|lock| LockGuard { _held: LockKind::Mem(lock) })
+            }
         }
     }
 
@@ -157,6 +236,7 @@ impl Disk {
     pub fn boot_id(&self) -> io::Result<String> {
         match &self.0 {
             DiskKind::Real => real::boot_id(),
+            DiskKind::Mem(disk) => disk.boot_id(),
         }
     }
 }
@@ -166,6 +246,7 @@ impl File {
     pub fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         match &self.0 {
             FileKind::Real(file) => file.read_at(buf, offset),
+            FileKind::Mem(file) => file.read_at(buf, offset),
         }
     }
 
@@ -185,6 +266,7 @@ impl File {
     pub fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
         match &self.0 {
             FileKind::Real(file) => file.write_at(buf, offset),
+            FileKind::Mem(file) => file.write_at(buf, offset),
         }
     }
 
@@ -192,6 +274,10 @@ impl File {
     pub fn write_vectored_at(&self, bufs: &[IoSlice<'_>], offset: u64) -> io::Result<()> {
         match &self.0 {
             FileKind::Real(file) => file.write_vectored_at(bufs, offset),
+            FileKind::Mem(file) => {
+                let bytes: Vec<u8> = bufs.iter().flat_map(|buf| buf.iter().copied()).collect();
+                file.write_at(&bytes, offset)
+            }
         }
     }
 
@@ -200,6 +286,7 @@ impl File {
     pub fn allocate(&self, len: u64) -> io::Result<()> {
         match &self.0 {
             FileKind::Real(file) => file.allocate(len),
+            FileKind::Mem(file) => file.allocate(len),
         }
     }
 
@@ -207,6 +294,7 @@ impl File {
     pub fn set_len(&self, len: u64) -> io::Result<()> {
         match &self.0 {
             FileKind::Real(file) => file.set_len(len),
+            FileKind::Mem(file) => file.set_len(len),
         }
     }
 
@@ -215,6 +303,7 @@ impl File {
     pub fn len(&self) -> io::Result<u64> {
         match &self.0 {
             FileKind::Real(file) => file.len(),
+            FileKind::Mem(file) => file.len(),
         }
     }
 
@@ -223,6 +312,7 @@ impl File {
     pub fn sync_data(&self) -> io::Result<()> {
         match &self.0 {
             FileKind::Real(file) => file.sync_data(),
+            FileKind::Mem(file) => file.sync_data(),
         }
     }
 
@@ -230,6 +320,7 @@ impl File {
     pub fn start_writeback(&self, offset: u64, len: u64) -> io::Result<()> {
         match &self.0 {
             FileKind::Real(file) => sys::start_writeback(file, offset, len),
+            FileKind::Mem(_) => Ok(()),
         }
     }
 
@@ -237,6 +328,7 @@ impl File {
     pub fn drop_cache(&self, offset: u64, len: u64) -> io::Result<()> {
         match &self.0 {
             FileKind::Real(file) => file.drop_cache(offset, len),
+            FileKind::Mem(_) => Ok(()),
         }
     }
 
@@ -245,6 +337,7 @@ impl File {
     pub fn read_resident(&self, buf: &mut [u8], offset: u64) -> io::Result<Option<usize>> {
         match &self.0 {
             FileKind::Real(file) => file.read_resident(buf, offset),
+            FileKind::Mem(file) => file.resident().then(|| file.read_at(buf, offset)).transpose(),
         }
     }
 
@@ -252,6 +345,7 @@ impl File {
     pub fn map(&self, len: u64) -> io::Result<Map> {
         match &self.0 {
             FileKind::Real(file) => Map::real(file, self.len()?, len),
+            FileKind::Mem(file) => Map::mem(file, self.len()?, len),
         }
     }
 }

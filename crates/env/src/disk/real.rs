@@ -172,8 +172,8 @@ static LOCKED: Mutex<BTreeSet<(u64, u64)>> = Mutex::new(BTreeSet::new());
 
 #[derive(Debug)]
 pub(super) struct Lock {
-    /// Closing it ends the kernel's lock.
-    _file: File,
+    /// Closing it ends the kernel's lock. Taken only when dropped.
+    file: Option<File>,
     inode: (u64, u64),
 }
 
@@ -193,12 +193,14 @@ pub(super) fn lock(path: &Path) -> io::Result<Lock> {
     let metadata = file.0.metadata()?;
     let inode = (metadata.dev(), metadata.ino());
     locked.insert(inode);
-    Ok(Lock { _file: file, inode })
+    Ok(Lock { file: Some(file), inode })
 }
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // The file closes after this; another locker in between fails, and may try again.
-        LOCKED.lock().remove(&self.inode);
+        // Closed before anyone in this process may lock it again: closing later would end that lock too.
+        let mut locked = LOCKED.lock();
+        drop(self.file.take());
+        locked.remove(&self.inode);
     }
 }

@@ -44,8 +44,7 @@ pub enum Problem {
     },
     /// RocketMQ honors the key, this system does not, and it is not harmless.
     #[error(
-        "{key} = {value}: {risk} would not be what it asks for, as this key is not supported; remove it or set it to {default}"
-    )]
+        "{key} = {value}: {risk} would not be what it asks for, as this key is not supported; remove it{}", or_set_to(.default))]
     Unsupported {
         /// The setting.
         key: String,
@@ -83,6 +82,15 @@ impl fmt::Display for Risk {
             Risk::Durability => "durability",
             Risk::Security => "security",
         })
+    }
+}
+
+fn or_set_to(default: &str) -> String {
+    match default {
+        // In the list of RocketMQ's settings: nothing, or what depends on the machine.
+        "" | "null" => String::new(),
+        default if default.starts_with('(') => String::new(),
+        default => format!(" or set it to {default}"),
     }
 }
 

@@ -1,4 +1,90 @@
-//! Every setting of RocketMQ 5.4.0, as generated from its configuration classes.
+//! Every setting of RocketMQ 5.4.0, as generated from its configuration classes, and which of them must
+//! not be ignored.
+
+use super::{Risk, Settings};
+
+/// Settings that decide which answered messages survive what, what is stored, and where.
+const DURABILITY: &[&str] = &[
+    "allAckInSyncStateSet",
+    "brokerId",
+    "brokerRole",
+    "checkCRCOnRecover",
+    "cleanFileForciblyEnable",
+    "combineAssignOffsetCQType",
+    "combineCQLoadingCQTypes",
+    "combineCQPreferCQType",
+    "configManagerVersion",
+    "deleteWhen",
+    "diskMaxUsedSpaceRatio",
+    "diskSpaceCleanForciblyRatio",
+    "diskSpaceWarningLevelRatio",
+    "duplicationEnable",
+    "enableAutoInSyncReplicas",
+    "enableConsumeQueueExt",
+    "enableControllerMode",
+    "enableDLegerCommitLog",
+    "enableLmq",
+    "enableMultiDispatch",
+    "enableRemoteEscape",
+    "enableSlaveActingMaster",
+    "enabledAppendPropCRC",
+    "fileReservedTime",
+    "flushCommitLogThoroughInterval",
+    "flushDiskType",
+    "flushIntervalCommitLog",
+    "forceVerifyPropCRC",
+    "haMasterAddress",
+    "inSyncReplicas",
+    "isInBrokerContainer",
+    "mappedFileSizeCommitLog",
+    "mappedFileSizeConsumeQueue",
+    "messageDelayLevel",
+    "messageIndexEnable",
+    "messageStorePlugIn",
+    "minInSyncReplicas",
+    "popConsumerKVServiceEnable",
+    "readOnlyCommitLogStorePaths",
+    "replicasPerDiskPartition",
+    "rocksdbCQDoubleWriteEnable",
+    "storePathCommitLog",
+    "storePathDLedgerCommitLog",
+    "storePathEpochFile",
+    "storePathRootDir",
+    "storeType",
+    "timerRocksDBEnable",
+    "totalReplicas",
+    "transRocksDBEnable",
+    "transWriteOriginTransHalfEnable",
+    "transientStorePoolEnable",
+    "useSingleRocksDBForAllConfigs",
+];
+
+/// Settings that decide who may do what, and who can read along.
+const SECURITY: &[&str] = &[
+    "aclEnable",
+    "authenticationEnabled",
+    "authenticationMetadataProvider",
+    "authenticationProvider",
+    "authenticationStrategy",
+    "authorizationEnabled",
+    "authorizationMetadataProvider",
+    "authorizationProvider",
+    "authorizationStrategy",
+    "autoCreateSubscriptionGroup",
+    "autoCreateTopicEnable",
+    "bindAddress",
+    "brokerPermission",
+    "configBlackList",
+    "enableAclRpcHookForClusterMode",
+    "initAuthenticationUser",
+    "innerClientAuthenticationCredentials",
+    "migrateAuthFromV1Enabled",
+    "rejectPullConsumerEnable",
+    "rejectTransactionMessage",
+    "tlsTestModeEnable",
+    "useTLS",
+    "validateSystemTopicWhenUpdateTopic",
+];
 
 /// One field of a configuration class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,9 +109,24 @@ pub fn all() -> impl Iterator<Item = JavaSetting> {
     })
 }
 
+/// Why it would be dangerous to ignore a change of this key.
+pub fn risk(key: &str) -> Option<Risk> {
+    if DURABILITY.binary_search(&key).is_ok() {
+        Some(Risk::Durability)
+    } else {
+        SECURITY.binary_search(&key).is_ok().then_some(Risk::Security)
+    }
+}
+
+/// The keys that have a [`risk`].
+#[cfg(test)]
+pub(super) fn risky_keys() -> impl Iterator<Item = &'static str> {
+    DURABILITY.iter().chain(SECURITY).copied()
+}
+
 /// How the settings of `S` differ from RocketMQ's in `classes`: keys it does not have, and other
 /// defaults. For a test that lists the intended differences.
-pub fn differences<S: super::Settings>(classes: &[&str]) -> Vec<String> {
+pub fn differences<S: Settings>(classes: &[&str]) -> Vec<String> {
     let ours = S::default();
     let mut found = Vec::new();
     for (key, default) in ours.entries() {

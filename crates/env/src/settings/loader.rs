@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::error::{did_you_mean, nearest};
+use super::java::JavaSetting;
 use super::{Problem, Row, Settings, SettingsError, Unused, java, properties, toml_text};
 
 /// Where a value comes from. Later kinds win over earlier ones.
@@ -233,20 +234,27 @@ impl Loader {
     /// What to say about a key that no block took.
     fn judge(&self, given: &Given) -> Result<Option<String>, Problem> {
         let name = &given.name;
+        let is_default = |default: &str| given.value.trim().eq_ignore_ascii_case(default);
+        let unsupported = |key: &str, default: &str, risk| Problem::Unsupported {
+            key: key.to_owned(),
+            value: given.value.clone(),
+            default: default.to_owned(),
+            risk,
+        };
         if let Some(unused) = self.unused.iter().find(|unused| given.names(unused.key)) {
-            if given.value.trim().eq_ignore_ascii_case(unused.default) {
-                return Ok(None);
-            }
-            return Err(Problem::Unsupported {
-                key: unused.key.to_owned(),
-                value: given.value.clone(),
-                default: unused.default.to_owned(),
-                risk: unused.risk,
-            });
+            return match is_default(unused.default) {
+                true => Ok(None),
+                false => Err(unsupported(unused.key, unused.default, unused.risk)),
+            };
         }
         let misplaced = self.known.iter().any(|known| known.name == name);
-        if !misplaced && let Some(java) = java::all().find(|java| given.names(java.key)) {
-            return Ok(Some(format!("{} has no effect here", java.key)));
+        let mut java = java::all().filter(|java| !misplaced && given.names(java.key)).peekable();
+        if let Some(JavaSetting { key, default, .. }) = java.peek().copied() {
+            return match java::risk(key) {
+                None => Ok(Some(format!("{key} has no effect here"))),
+                Some(_) if java.any(|java| is_default(java.default)) => Ok(None),
+                Some(risk) => Err(unsupported(key, default, risk)),
+            };
         }
         if let Origin::Env(_) = given.origin {
             let known: Vec<String> =

@@ -1,6 +1,6 @@
-//! The two macros of [`crate::settings`].
+//! The two macros of [`mod@crate::settings`].
 
-/// Declares the settings of a crate: a struct, its defaults and its table. See [`crate::settings`] for
+/// Declares the settings of a crate: a struct, its defaults and its table. See [`mod@crate::settings`] for
 /// an example.
 ///
 /// A row is `"javaKey" => field: Type = default, range a..=b, reload, "meaning";` where `range …` and

@@ -8,7 +8,7 @@
 //!
 //! A key may be known without being used: all keys of RocketMQ 5.4.0 are ([`java`]). Using one of
 //! those has no effect and is warned of once; but the start fails if it would have changed durability
-//! or security, which a block states with `unused`.
+//! or security ([`java::risk`]; a block can state its own with `unused`).
 //!
 //! ```
 //! env::settings! {

@@ -81,6 +81,14 @@ fn known_but_unused_keys() {
     let (_, _, loaded) =
         load("sendMessageThreadPoolNums=9\ntransientStorePoolEnable=FALSE\n").unwrap();
     assert_eq!(loaded.warnings, ["broker.conf:1: sendMessageThreadPoolNums has no effect here"]);
+
+    load("inSyncReplicas=1\nconfigBlackList=configBlackList;configStorePath\n").unwrap();
+    assert_eq!(
+        load("inSyncReplicas=2\nhaMasterAddress=a:1\nuseTLS=true\n").unwrap_err(),
+        "broker.conf:1: inSyncReplicas = 2: durability would not be what it asks for, as this key is not supported; remove it or set it to 1\n\
+         broker.conf:2: haMasterAddress = a:1: durability would not be what it asks for, as this key is not supported; remove it\n\
+         broker.conf:3: useTLS = true: security would not be what it asks for, as this key is not supported; remove it or set it to false"
+    );
 }
 
 // Later kinds of sources win; a section's own key wins over a plain one in the same source.
@@ -196,4 +204,13 @@ fn properties_format() {
     for bad in ["a=\\u12", "a=\\u+123", "a=\\ud83d"] {
         assert_eq!(properties::parse(&format!("\n{bad}")).unwrap_err().0, 2, "{bad}");
     }
+}
+
+// Every key that must not be ignored is one of RocketMQ's; the lists are sorted, as their search needs.
+#[test]
+fn risky_keys_exist() {
+    let risky = java::all().filter(|java| java::risk(java.key).is_some());
+    let keys: std::collections::BTreeSet<&str> = risky.map(|java| java.key).collect();
+    assert_eq!(keys.len(), java::risky_keys().count());
+    assert!(java::risky_keys().all(|key| keys.contains(key)));
 }
