@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use env::Env;
 use env::tasks::TaskHandle;
@@ -78,6 +79,8 @@ pub(crate) struct State {
     /// Producer groups, each with the number of its producers.
     producers: BTreeMap<Arc<str>, usize>,
     consumers: BTreeMap<Arc<str>, Arc<Group>>,
+    /// When a heartbeat was last sent before its time.
+    heartbeat_again: Option<Duration>,
 }
 
 /// A route with the lists made from it once.
@@ -316,6 +319,19 @@ impl Client {
             }
         });
         join_all(calls).await;
+    }
+
+    /// A heartbeat because a broker seems not to know this client, at most one per second.
+    pub(crate) async fn heartbeat_again(&self) {
+        let now = self.env().clock.mono();
+        {
+            let mut state = self.shared.state.lock();
+            if state.heartbeat_again.is_some_and(|last| now < last + limits::HEARTBEAT_AGAIN) {
+                return;
+            }
+            state.heartbeat_again = Some(now);
+        }
+        self.heartbeat().await;
     }
 
     /// Addresses of all known brokers, or of their masters only: a slave has nothing to tell a

@@ -18,6 +18,8 @@ pub const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 pub const ROUTE_REFRESH: Duration = Duration::from_secs(30);
 /// Time between two heartbeats to every known broker.
 pub const HEARTBEAT: Duration = Duration::from_secs(30);
+/// Least time between two heartbeats that are sent because a broker seems not to know the client.
+pub const HEARTBEAT_AGAIN: Duration = Duration::from_secs(1);
 /// Time between two commits of consumer offsets.
 pub const COMMIT_PERIOD: Duration = Duration::from_secs(5);
 /// Time between two rebalances when nothing asks for one earlier.

@@ -31,7 +31,10 @@ macro_rules! cases {
 }
 
 fn main() -> Result<ExitCode> {
-    let steady = cases![
+    // RUST_LOG=client=debug shows what the clients do.
+    let filter = tracing_subscriber::EnvFilter::from_default_env();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let steady: [(&str, Case); 13] = cases![
         sending::messages_arrive_as_sent,
         sending::batches_and_oneway,
         sending::invalid_messages_are_refused,
@@ -46,13 +49,17 @@ fn main() -> Result<ExitCode> {
         consuming::pulling_seeks_and_commits,
         managing::topics_are_created_described_deleted,
     ];
-    let restarting = cases![sending::sends_survive_a_restart, consuming::consumers_survive_a_restart];
+    // These end and start their server, one at a time.
+    let restarting: [(&str, Case); 2] =
+        cases![sending::sends_survive_a_restart, consuming::consumers_survive_a_restart];
     let mut cases = Cases::default();
     for peer in Peer::selected() {
-        let shared = Arc::new(Shared::new(peer, &[("messageDelayLevel", DELAY_LEVELS)])?);
-        for (name, case) in steady.into_iter().chain(restarting) {
-            let context = Context { name, shared: shared.clone() };
-            cases.add(format!("{peer}::{name}"), peer.missing(), move || context.run(case));
+        for group in [&steady[..], &restarting[..]] {
+            let shared = Arc::new(Shared::new(peer, &[("messageDelayLevel", DELAY_LEVELS)])?);
+            for &(name, case) in group {
+                let context = Context { name, shared: shared.clone() };
+                cases.add(format!("{peer}::{name}"), peer.missing(), move || context.run(case));
+            }
         }
     }
     Ok(cases.run())

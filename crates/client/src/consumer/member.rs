@@ -14,7 +14,7 @@ use crate::consumer::local_offsets::LocalOffsets;
 use crate::consumer::rebalance::{self, Strategy};
 use crate::consumer::subscription::TagFilter;
 use crate::consumer::worker::{self, Assigned};
-use crate::error::{CallError, OffsetError, SendError};
+use crate::error::{OffsetError, SendError};
 use crate::instance::Client;
 use crate::limits;
 use crate::message::Message;
@@ -126,43 +126,49 @@ impl Member {
         let mut queues = route.read_queues(topic);
         let share = match self.group.model {
             Model::Broadcasting => queues,
-            Model::Clustering => match self.members(&route).await {
-                Ok(mut members) => {
-                    let id = self.client.id();
-                    rebalance::allocate(self.strategy, id, &mut queues, &mut members)
-                }
-                Err(error) => {
-                    tracing::warn!(%topic, %error, "members of the group are not known");
+            Model::Clustering => {
+                let Some(mut members) = self.members(&route).await else {
+                    // The broker has not heard of us, or forgot: it was restarted.
+                    self.client.heartbeat_again().await;
                     return false;
-                }
-            },
+                };
+                let id = self.client.id();
+                rebalance::allocate(self.strategy, id, &mut queues, &mut members)
+            }
         };
         let share: BTreeSet<MessageQueue> = share.into_iter().collect();
         let (removed, mut complete) = self.remove_queues(topic, &share).await;
-        let added = self.add_queues(&share, &mut complete).await;
-        if removed + added > 0 {
-            tracing::info!(group = %self.group.name, %topic, queues = share.len(), removed, added,
-                "queues assigned");
-            // Brokers refuse pulls whose subscription is newer than what they heard.
+        let new: Vec<MessageQueue> = {
+            let assigned = self.assigned.lock();
+            share.iter().filter(|queue| !assigned.contains_key(*queue)).cloned().collect()
+        };
+        if removed + new.len() > 0 {
+            // Before the first pull: brokers refuse one whose subscription is newer than what they
+            // heard.
             if let Some(subscription) = self.group.subscriptions.get(topic) {
                 subscription.renew(self.clock().wall_ms());
             }
             self.client.heartbeat().await;
+            let added = self.add_queues(&new, &mut complete).await;
+            tracing::info!(group = %self.group.name, %topic, queues = share.len(), removed, added,
+                "queues assigned");
         }
         complete
     }
 
-    /// The group's members, as a broker of the topic knows them.
-    async fn members(&self, route: &Route) -> Result<Vec<String>, CallError> {
-        let mut last = self.client.unknown_broker("GET_CONSUMER_LIST_BY_GROUP", "of the topic");
+    /// The group's members, as a broker of the topic knows them; `None` when no broker counts us in.
+    async fn members(&self, route: &Route) -> Option<Vec<String>> {
         for broker in route.shares.keys() {
             let Some(address) = self.client.address_to_read(broker, 0) else { continue };
             match self.client.remote().members(&address, &self.group.name).await {
-                Ok(members) => return Ok(members),
-                Err(error) => last = error,
+                Ok(members) if members.iter().any(|id| id == self.client.id()) => {
+                    return Some(members);
+                }
+                Ok(_) => tracing::warn!(%address, "broker does not count this client in"),
+                Err(error) => tracing::warn!(%error, "members of the group are not known"),
             }
         }
-        Err(last)
+        None
     }
 
     /// Ends the workers of queues that are no longer ours, and of those that ended by themselves.
@@ -213,14 +219,11 @@ impl Member {
 
     async fn add_queues(
         self: &Arc<Self>,
-        share: &BTreeSet<MessageQueue>,
+        queues: &[MessageQueue],
         complete: &mut bool,
     ) -> usize {
         let mut added = 0;
-        for queue in share {
-            if self.assigned.lock().contains_key(queue) {
-                continue;
-            }
+        for queue in queues {
             match self.add_queue(queue).await {
                 Ok(true) => added += 1,
                 Ok(false) => *complete = false,

@@ -12,6 +12,7 @@ use std::time::Duration;
 use env::Stop;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
+use wire::reply_codes;
 
 use crate::consumer::group::Model;
 use crate::consumer::listener::{self, Consumed, Listener, Ordered};
@@ -23,6 +24,13 @@ use crate::limits;
 use crate::queue::MessageQueue;
 use crate::received::Received;
 
+/// Answers to a pull that say that the broker does not know the group's subscription: it missed a
+/// heartbeat, or was restarted.
+const HEARTBEAT_HELPS: [i32; 3] = [
+    reply_codes::SUBSCRIPTION_NOT_EXIST,
+    reply_codes::SUBSCRIPTION_NOT_LATEST,
+    reply_codes::SUBSCRIPTION_GROUP_NOT_EXIST,
+];
 /// Never committed.
 const NONE: u64 = u64::MAX;
 
@@ -133,6 +141,7 @@ pub(crate) async fn run(member: Arc<Member>, assigned: Arc<Assigned>) {
 /// Pulls while there is room. Returns when the queue must be started afresh at another offset.
 async fn pull_ahead(member: &Arc<Member>, assigned: &Arc<Assigned>) {
     let mut suggested = 0;
+    let mut failing = false;
     loop {
         while assigned.pending.lock().is_full(&member.bounds()) {
             assigned.room.notified().await;
@@ -143,13 +152,23 @@ async fn pull_ahead(member: &Arc<Member>, assigned: &Arc<Assigned>) {
             }
             Ok(pulled) => {
                 suggested = pulled.suggested_broker;
+                failing = false;
                 accept(member, assigned, pulled);
                 continue;
             }
             Err(error) => {
-                tracing::warn!(queue = %assigned.queue, %error, "pull failed");
-                let flow = error.code() == Some(wire::reply_codes::FLOW_CONTROL);
-                if flow { limits::PULL_FLOW_RETRY } else { limits::PULL_RETRY }
+                // Once per outage, not once per second and queue.
+                if !std::mem::replace(&mut failing, true) {
+                    tracing::warn!(queue = %assigned.queue, %error, "pull failed, trying again");
+                }
+                match error.code() {
+                    Some(reply_codes::FLOW_CONTROL) => limits::PULL_FLOW_RETRY,
+                    Some(code) if HEARTBEAT_HELPS.contains(&code) => {
+                        member.client.heartbeat_again().await;
+                        limits::PULL_RETRY
+                    }
+                    _ => limits::PULL_RETRY,
+                }
             }
         };
         member.clock().sleep(pause).await;
