@@ -38,7 +38,7 @@ impl Cases {
                 skipped.push(reason.clone());
                 return Ok(Completion::ignored_with(reason));
             }
-            case().map_err(|error| Failed::from(format!("{error:?}")))?;
+            case().map_err(|error| Failed::from(format!("{error:#}")))?;
             Ok(Completion::Completed)
         }));
     }
@@ -91,7 +91,7 @@ impl Shared {
             let dir = self.dir.path().join("cluster");
             Cluster::start(self.peer, &dir, &self.settings)
                 .map(Mutex::new)
-                .map_err(|error| format!("{error:?}"))
+                .map_err(|error| format!("{error:#}"))
         });
         match started {
             Ok(cluster) => Ok(cluster.lock().unwrap_or_else(PoisonError::into_inner)),
