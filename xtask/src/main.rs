@@ -1,5 +1,10 @@
 //! Project chores: `cargo xtask <task>`.
-#![allow(clippy::disallowed_methods, clippy::print_stdout, clippy::print_stderr, reason = "a tool for developers, on a real machine")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a tool for developers, on a real machine"
+)]
 
 mod fixtures;
 mod generate;

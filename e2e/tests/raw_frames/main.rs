@@ -43,6 +43,7 @@ fn main() -> Result<ExitCode> {
     let mut cases = Cases::default();
     for peer in Peer::selected() {
         let shared = Arc::new(Shared::new(peer, &[])?);
+        cases.watch(&shared);
         for (name, case) in CASES {
             let shared = Arc::clone(&shared);
             cases.add(format!("{peer}::{name}"), peer.missing(), move || case(&shared));
