@@ -30,6 +30,12 @@ pub fn binary() -> Option<PathBuf> {
         .max_by_key(|path| modified(path))
 }
 
+/// Warnings that a test may see; any other WARN or ERROR line fails it.
+const EXPECTED_WARNINGS: [&str; 1] = [
+    // Until there is access control, each start says so.
+    "there is no access control",
+];
+
 /// One `apogee server` process; it can be ended and started again on the same ports and directory.
 #[derive(Debug)]
 pub struct Server {
@@ -63,7 +69,7 @@ impl Server {
         fs::create_dir_all(&self.dir)?;
         let file = self.dir.join("apogee.properties");
         let mut settings = placement(&self.dir, self.broker_port, self.namesrv());
-        settings.insert("namesrvListenPort".to_owned(), self.namesrv_port.to_string());
+        settings.insert("namesrv.listenPort".to_owned(), self.namesrv_port.to_string());
         settings.extend(self.settings.clone());
         write_settings(&file, &settings)?;
         let mut command = Command::new(&self.binary);
@@ -95,6 +101,19 @@ impl Server {
     /// All that it printed, over all starts.
     pub fn log_file(&self) -> PathBuf {
         self.dir.join("apogee.log")
+    }
+
+    /// Lines of its log, over all starts, that a quiet server would not have written.
+    pub fn unexpected_log_lines(&self) -> Vec<String> {
+        let log = fs::read(self.log_file()).unwrap_or_default();
+        String::from_utf8_lossy(&log)
+            .lines()
+            .filter(|line| {
+                ["WARN ", "ERROR ", "panicked at"].iter().any(|word| line.contains(word))
+            })
+            .filter(|line| !EXPECTED_WARNINGS.iter().any(|warning| line.contains(warning)))
+            .map(str::to_owned)
+            .collect()
     }
 
     /// Process id, `None` while it is ended.
