@@ -123,6 +123,8 @@ pub(crate) struct Runner {
 
 /// Longest wait for a message to be accepted after a start.
 const START_LIMIT: Duration = Duration::from_secs(120);
+/// Seconds after the pause for the disk until the load is steady again.
+const AGAIN_WARM: f64 = 1.0;
 const TOPIC: &str = "BenchTopic";
 const IDLE_SETTLE: Duration = Duration::from_secs(5);
 
@@ -194,7 +196,7 @@ impl Runner {
             }
             _ => {
                 // A JIT doubles its rate within the first 8 s; native code only fills its caches.
-                let warmup = if peer == Peer::Java { 8.0 } else { 2.0 };
+                let warmup = if peer == Peer::Java { 10.0 } else { 1.0 };
                 self.load(row, &target(&cluster)?, warmup)
             }
         }
@@ -218,10 +220,10 @@ impl Runner {
             }
             _ => self.send(row, target),
         };
-        self.measure(target, &command, warmup / 2.0, 0.0)?;
+        self.measure(target, &command, warmup, 0.0)?;
         // What the warm-up left dirty would be written back during the measurement.
         rustix::fs::sync();
-        self.measure(target, &command, window, warmup / 2.0)
+        self.measure(target, &command, window, AGAIN_WARM)
     }
 
     fn send(&self, row: &Row, target: &Target) -> Vec<String> {
