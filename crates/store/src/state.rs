@@ -147,7 +147,8 @@ impl Checkpoint {
             Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
             Err(error) => return Err(error),
         };
-        let field = |index: usize| bytes[index * 8..].first_chunk().map_or(0, |b| i64::from_be_bytes(*b));
+        let field =
+            |index: usize| bytes[index * 8..].first_chunk().map_or(0, |b| i64::from_be_bytes(*b));
         Ok(Checkpoint {
             log_ms: field(0),
             queues_ms: field(1),
