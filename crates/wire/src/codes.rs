@@ -8,7 +8,7 @@
 //!
 //! To serve one more request, move its row to its role's section and declare its header.
 
-use crate::frame::Frame;
+use crate::frame::{Frame, FrameWriter};
 use crate::header::*;
 
 /// Who serves a request in the reference.
@@ -149,6 +149,13 @@ macro_rules! requests {
                         $($code => Self::$variant(Header::decode(frame)?),)*
                         code => return Err(RequestError::NotSupported(code)),
                     })
+                }
+
+                /// Writes its header.
+                pub fn encode(&self, writer: &mut FrameWriter<'_>) {
+                    match self {
+                        $(Self::$variant(header) => header.encode(writer),)*
+                    }
                 }
 
                 /// Its code.
