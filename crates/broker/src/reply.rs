@@ -101,6 +101,9 @@ pub enum Refusal {
     /// The store cannot be read at the moment.
     #[error("{0}")]
     Read(#[from] ReadError),
+    /// A file of the store could not be changed.
+    #[error("{0}")]
+    Disk(std::io::Error),
     /// The topic may not be written.
     #[error("the topic[{0}] sending message is forbidden")]
     TopicNotWritable(String),
@@ -155,7 +158,7 @@ impl Refusal {
             Refusal::BrokerForbidden { .. } | Refusal::BroadcastDisabled(_) => code::NO_PERMISSION,
             Refusal::ReadForbidden { .. } | Refusal::Transaction => code::NO_PERMISSION,
             Refusal::TopicNotWritable(_) => code::NO_PERMISSION,
-            Refusal::Read(_) | Refusal::NotDurable => code::SYSTEM_ERROR,
+            Refusal::Read(_) | Refusal::Disk(_) | Refusal::NotDurable => code::SYSTEM_ERROR,
             Refusal::NoTopic(_) | Refusal::UnknownTopic(_) => code::TOPIC_NOT_EXIST,
             Refusal::NoGroup(_) | Refusal::UnknownGroup(_) => code::SUBSCRIPTION_GROUP_NOT_EXIST,
             Refusal::NoSubscription => code::SUBSCRIPTION_NOT_EXIST,

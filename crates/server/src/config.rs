@@ -57,8 +57,16 @@ impl FromStr for Role {
     }
 }
 
+env::settings! {
+    /// Settings of the process.
+    pub struct ServerSettings in "server";
+    "bindAddress" => bind: String = "0.0.0.0".to_owned(), "IP address that the ports are opened on";
+}
+
 /// Everything that decides how the server runs.
 pub struct Config {
+    /// Settings of the process itself.
+    pub server: ServerSettings,
     /// Whether this process is a name server.
     pub namesrv: Option<NamesrvSettings>,
     /// Whether it is a broker.
@@ -110,10 +118,11 @@ impl Config {
         if namesrv.is_none() || broker.is_some() {
             loader.know::<NamesrvSettings>();
         }
+        let server = loader.take::<ServerSettings>();
         let loaded = loader.finish()?;
         let (dump, trial) = (arguments.dump_config, arguments.trial);
         let data = arguments.data.unwrap_or_else(|| PathBuf::from("./apogee-data"));
-        Ok(Config { namesrv, broker, loaded, dump, trial, data })
+        Ok(Config { server, namesrv, broker, loaded, dump, trial, data })
     }
 }
 

@@ -17,6 +17,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::config::{Config, ServerArgs};
 use crate::{advertise, logging, trial};
 
+/// Where this process finds its own name server.
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// How long connections and workers may take to end before the store is closed all the same.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -42,6 +44,8 @@ pub fn run(arguments: ServerArgs) -> anyhow::Result<ExitCode> {
 struct Node {
     /// Tasks of everything but the store: they end first.
     env: Env,
+    /// Address that the ports are opened on.
+    bind: IpAddr,
     namesrv: Option<Server>,
     broker: Option<Server>,
     store: Option<Store>,
@@ -57,8 +61,11 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     }
     tracing::warn!("there is no access control: whoever reaches these ports may administer this server");
     let env = Env::real();
+    let bind = &config.server.bind;
+    let bind = bind.parse().with_context(|| format!("bindAddress={bind} is no IP address"))?;
     let mut node = Node {
         env: env.clone(),
+        bind,
         namesrv: None,
         broker: None,
         store: None,
@@ -86,11 +93,13 @@ impl Node {
         settings: NamesrvSettings,
         home: &Path,
     ) -> anyhow::Result<()> {
-        let addr = any(settings.port);
+        let addr = SocketAddr::new(self.bind, settings.port);
         let namesrv = Namesrv::start(self.env.clone(), settings, home)?;
         let server = Server::start(self.env.clone(), addr, "namesrv", Arc::new(namesrv), Limits::default()).await;
         let server = server.with_context(|| format!("the name server cannot listen on {addr} (namesrv.listenPort)"))?;
-        self.namesrv_list = format!("127.0.0.1:{}", server.local_addr().port());
+        let listens = server.local_addr();
+        let ip = if listens.ip().is_unspecified() { LOOPBACK } else { listens.ip() };
+        self.namesrv_list = SocketAddr::new(ip, listens.port()).to_string();
         self.namesrv = Some(server);
         Ok(())
     }
@@ -108,7 +117,7 @@ impl Node {
             self.namesrv_list.clone_from(&settings.namesrv);
         }
         // The port must be known before the broker is opened, since it tells clients and messages its address.
-        let addr = any(settings.port);
+        let addr = SocketAddr::new(self.bind, settings.port);
         let bound = Server::bind(self.env.clone(), addr).await;
         let bound = bound.with_context(|| format!("the broker cannot listen on {addr} (listenPort)"))?;
         let advertised = advertise::address(&settings.host, bound.local_addr().port())?;
@@ -174,6 +183,3 @@ impl Node {
     }
 }
 
-fn any(port: u16) -> SocketAddr {
-    SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)
-}

@@ -5,6 +5,7 @@ use wire::header::{
     CreateTopicHeader, GetAllGroupsResponse, GetAllTopicConfigResponse, GetBrokerConfigResponse, GroupHeader,
     TopicHeader,
 };
+use store::ReadError;
 use wire::{Frame, Replies};
 
 use crate::reply::{self, Refusal};
@@ -64,9 +65,22 @@ pub fn delete_topic(
     }
     if broker.topics.remove(&name, broker.env.clock.wall_ms()) {
         broker.offsets.remove_topic(&name);
-        broker.store.delete_topic(&name);
     }
-    broker.answer_when_announced(frame, out);
+    let name = name.into_owned();
+    let deleted = broker.store.background(move |store| store.delete_topic(&name))?;
+    let (announced, to) = (broker.announced(), (!frame.is_oneway()).then(|| frame.reply_to()));
+    out.later(Box::pin(async move {
+        let deleted = deleted.await;
+        announced.await;
+        let mut out = Replies::default();
+        match (to, deleted) {
+            (None, _) => {}
+            (Some(to), Some(Ok(()))) => reply::ok_to(&mut out, to),
+            (Some(to), Some(Err(error))) => reply::refuse_to(&mut out, to, &Refusal::Disk(error)),
+            (Some(to), None) => reply::refuse_to(&mut out, to, &ReadError::Closed.into()),
+        }
+        out
+    }));
     Ok(())
 }
 

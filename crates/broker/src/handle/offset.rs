@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use store::Queue;
+use store::{Get, Queue, Want};
 use wire::header::{
     OffsetResponse, QueryConsumerOffsetHeader, QueueHeader, UpdateConsumerOffsetHeader,
 };
+use wire::record::RecordView;
 use wire::{Frame, Replies, Text};
 
 use crate::Broker;
@@ -28,7 +29,7 @@ pub fn query(
         return Err(Refusal::NoOffset(false));
     }
     let queue = find_queue(broker, &header.topic, header.queue_id);
-    let from_start = queue.is_none_or(|queue| queue.min_offset() == 0 && broker.store.is_recent(&queue, 0));
+    let from_start = queue.is_none_or(|queue| queue.min_offset() == 0 && is_recent(broker, &queue));
     if !from_start {
         return Err(Refusal::NoOffset(true));
     }
@@ -67,6 +68,17 @@ pub fn min(broker: &Broker, frame: &Frame<'_>, header: &QueueHeader<'_>, out: &m
     let queue = find_queue(broker, &header.topic, header.queue_id);
     let offset = queue.map_or(0, |queue| queue.min_offset() as i64);
     reply::header(out, frame, &OffsetResponse { offset });
+}
+
+/// Whether the first message of a queue is likely to be in memory still: it lies within 40 % of the memory behind the
+/// end of the log (`accessMessageInMemoryMaxRatio`). An empty queue counts as recent.
+fn is_recent(broker: &Broker, queue: &Arc<Queue>) -> bool {
+    let want = Want { max_messages: 1, max_bytes: 1 };
+    let Ok(Get::Ready(got)) = broker.store.get(queue, 0, want, &|_| true) else { return false };
+    let Some(slice) = got.slices.first() else { return got.max == 0 };
+    let Ok(view) = RecordView::parse(slice) else { return false };
+    let behind = broker.store.watermarks().appended.saturating_sub(view.physical_offset());
+    behind <= env::limits::memory_limit() / 5 * 2
 }
 
 /// The store's queue, if it exists.

@@ -1,7 +1,10 @@
 //! Messages by key and by their offset in the log (12, 33), and the time of a queue's oldest message (32, 29).
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use store::{Bound, ReadError, Store};
+use store::{Bound, Get, GotStatus, Lookup, Queue, ReadError, Store, Want};
+use wire::record::RecordView;
 use wire::frame::ReplyTo;
 use wire::header::{
     BoundaryType, EarliestStoreTimeResponse, Header, OffsetResponse, QueryMessageHeader, QueryMessageResponse,
@@ -13,7 +16,7 @@ use crate::Broker;
 use crate::handle::offset::find_queue;
 use crate::reply::{self, Refusal};
 
-/// 12: messages by business key, unique key or tag. The index knows hashes only: the client compares the keys.
+/// 12: messages by business key, unique key or tag, newest first.
 pub fn by_key(
     broker: &Broker,
     frame: &Frame<'_>,
@@ -21,21 +24,21 @@ pub fn by_key(
     out: &mut Replies,
 ) -> Result<(), Refusal> {
     let by_tag = header.index_type.is_some_and(|kind| kind == "T");
-    let key = header.key.to_str();
-    let key = if by_tag { format!("T#{key}") } else { key.into_owned() };
-    let topic = header.topic.to_str().into_owned();
+    let (topic, key) = (header.topic.to_str().into_owned(), header.key.to_str().into_owned());
     let asked = if header.unique_key { broker.settings.query_max } else { header.max_num.max(0) as u32 };
-    let (begin, end) = (header.begin_timestamp, header.end_timestamp);
+    let stored_ms = header.begin_timestamp..=header.end_timestamp;
+    let now_ms = broker.env.clock.wall_ms();
     read(broker, frame, out, move |store| {
-        let found = store.query_key(&topic, &key, asked as usize, begin, end)?;
-        if found.messages.is_empty() {
+        let lookup = if by_tag { Lookup::Tag(&key) } else { Lookup::Key(&key) };
+        let bodies = store.query(&topic, lookup, stored_ms, asked as usize)?;
+        if bodies.is_empty() {
             return Err(Refusal::NoMatch);
         }
         let header = QueryMessageResponse {
-            index_last_update_timestamp: found.last_timestamp,
-            index_last_update_phyoffset: found.last_offset as i64,
+            index_last_update_timestamp: now_ms,
+            index_last_update_phyoffset: store.watermarks().appended as i64,
         };
-        Ok(Answer { fields: Box::new(move |writer| header.encode(writer)), bodies: found.messages })
+        Ok(Answer { fields: Box::new(move |writer| header.encode(writer)), bodies })
     })
 }
 
@@ -85,13 +88,36 @@ pub fn earliest_time(
     out: &mut Replies,
 ) -> Result<(), Refusal> {
     let queue = find_queue(broker, &header.topic, header.queue_id);
-    read(broker, frame, out, move |store| {
+    let (broker, to, oneway) = (broker.clone(), frame.reply_to(), frame.is_oneway());
+    out.later(Box::pin(async move {
         let timestamp = match queue {
-            Some(queue) => store.store_time(&queue, queue.min_offset())?.unwrap_or(-1),
-            None => -1,
+            Some(queue) => earliest(&broker, &queue).await,
+            None => Ok(-1),
         };
-        Ok(Answer::header(EarliestStoreTimeResponse { timestamp }))
-    })
+        let mut out = Replies::default();
+        match timestamp {
+            _ if oneway => {}
+            Ok(timestamp) => write(&mut out, to, Answer::header(EarliestStoreTimeResponse { timestamp })),
+            Err(refusal) => reply::refuse_to(&mut out, to, &refusal),
+        }
+        out
+    }));
+    Ok(())
+}
+
+async fn earliest(broker: &Broker, queue: &Arc<Queue>) -> Result<i64, Refusal> {
+    let want = Want { max_messages: 1, max_bytes: 1 };
+    loop {
+        let got = match broker.store.get(queue, queue.min_offset(), want, &|_| true)? {
+            Get::Ready(got) => got,
+            Get::Cold(cold) => cold.await?,
+        };
+        match (got.status, got.slices.first().map(|slice| RecordView::parse(slice))) {
+            (GotStatus::Again, _) => {}
+            (_, Some(Ok(view))) => return Ok(view.store_timestamp()),
+            _ => return Ok(-1),
+        }
+    }
 }
 
 struct Answer {
