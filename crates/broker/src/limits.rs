@@ -20,6 +20,8 @@ pub const OFFSETS: usize = 10_000_000;
 pub const PULL_BYTES: u32 = 256 << 10;
 /// Messages that one pull answers (`maxTransferCountOnMessageInMemory`).
 pub const PULL_MESSAGES: i32 = 32;
+/// Bytes of answers after which the rest of a read waits until they are written.
+pub const ANSWER_BYTES: usize = 4 << 20;
 /// Longest time a pull may be held, whatever the client asks.
 pub const HOLD_MS_MAX: u64 = 120_000;
 /// Longest topic name (`TopicValidator`), in bytes; retry and dead-letter topics may reach 255.

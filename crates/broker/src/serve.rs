@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use wire::{BrokerRequest, Call, Frame, FrameError, Frames, Peer, Replies};
 
-use crate::Broker;
+use crate::{Broker, limits};
 use crate::handle::{client, config, offset, pull, query, send};
 use crate::handle::{send::Pass, send_back};
 use crate::reply::{self, Refusal};
@@ -18,6 +18,10 @@ impl Call for Broker {
     ) -> Result<(), FrameError> {
         let mut pass = self.take_pass();
         let read = loop {
+            // What is left comes again after the answers so far are written.
+            if out.len() >= limits::ANSWER_BYTES {
+                break Ok(());
+            }
             match frames.next() {
                 Ok(Some(frame)) => self.serve(peer, &frame, &mut pass, out),
                 Ok(None) => break Ok(()),
