@@ -66,7 +66,7 @@ pub struct Meaning<'a> {
 pub enum Origin {
     /// A client's send: it gets what every stored message carries, and cannot forge the broker's own properties.
     Client,
-    /// A message sent back to be tried again: it has everything already.
+    /// A message sent back to be tried again: it keeps the key it has, if it has one.
     Retry,
     /// A delayed message that is due: its delay does not apply again.
     Due,
@@ -140,15 +140,13 @@ pub fn encode(
     check(&meaning, &head)?;
     let mut added = Added::new();
     let mut unique_key = UniqueKey::from_slice(meaning.unique_key.unwrap_or_default());
-    if origin == Origin::Client {
+    if origin != Origin::Due {
         added.extend_from_slice(&broker.stamp);
-        if unique_key.is_empty() {
-            let made = broker.unique_keys.next(broker.env.clock.wall_ms());
-            unique_key.extend_from_slice(made.as_str().as_bytes());
-            add(&mut added, names::UNIQ_KEY, &unique_key);
-        }
-    } else if origin == Origin::Retry && meaning.forged {
-        added.extend_from_slice(&broker.stamp);
+    }
+    if unique_key.is_empty() && origin == Origin::Client {
+        let made = broker.unique_keys.next(broker.env.clock.wall_ms());
+        unique_key.extend_from_slice(made.as_str().as_bytes());
+        add(&mut added, names::UNIQ_KEY, &unique_key);
     }
     let (schedule, tags);
     let stored_in = if meaning.delay_level > 0 && origin != Origin::Due {

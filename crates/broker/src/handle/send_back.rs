@@ -25,7 +25,6 @@ struct Retry {
     delay_level: i32,
     max_times: i32,
     retry_queues: i32,
-    origin_msg_id: Option<String>,
 }
 
 /// Serves one send-back. Reading the message may need the disk, so all of it is answered later.
@@ -52,7 +51,6 @@ pub fn send_back(
         delay_level: header.delay_level,
         max_times: asked.unwrap_or(group.retry_max_times),
         retry_queues: group.retry_queue_nums,
-        origin_msg_id: header.origin_msg_id.map(|id| id.to_str().into_owned()),
     };
     let to = (!frame.is_oneway()).then(|| frame.reply_to());
     let broker = broker.clone();
@@ -97,8 +95,7 @@ impl Retry {
         block.append(names::WAIT, b"false");
         if props::get(block.as_bytes(), names::ORIGIN_MESSAGE_ID).is_none() {
             let own = ids::OffsetMsgId { host: view.store_host(), offset: view.physical_offset() }.encode();
-            let id = self.origin_msg_id.as_deref().filter(|id| !id.is_empty()).unwrap_or(own.as_str());
-            block.append(names::ORIGIN_MESSAGE_ID, id.as_bytes());
+            block.append(names::ORIGIN_MESSAGE_ID, own.as_str().as_bytes());
         }
         let dead = view.reconsume_times() >= self.max_times || self.delay_level < 0;
         let level = match (dead, self.delay_level) {
