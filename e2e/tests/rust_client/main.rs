@@ -8,7 +8,7 @@ mod sending;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
@@ -16,6 +16,7 @@ use apogee_e2e::cases::{Cases, Shared};
 use apogee_e2e::peer::Peer;
 use client::{Client, MessageQueue, Received, TopicSpec};
 use futures_util::future::LocalBoxFuture;
+use parking_lot::Mutex;
 
 /// One second for each of the 18 levels: retries come quickly.
 const DELAY_LEVELS: &str = "1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s";
@@ -106,19 +107,19 @@ pub(crate) struct Seen(Arc<Mutex<Vec<Received>>>);
 
 impl Seen {
     pub(crate) fn add(&self, messages: Vec<Received>) {
-        self.0.lock().unwrap().extend(messages);
+        self.0.lock().extend(messages);
     }
 
     pub(crate) fn bodies(&self) -> Vec<String> {
-        self.0.lock().unwrap().iter().map(body).collect()
+        self.0.lock().iter().map(body).collect()
     }
 
     pub(crate) fn all(&self) -> Vec<Received> {
-        self.0.lock().unwrap().clone()
+        self.0.lock().clone()
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.0.lock().unwrap().len()
+        self.0.lock().len()
     }
 
     pub(crate) fn by_queue(&self) -> BTreeMap<MessageQueue, Vec<Received>> {

@@ -16,9 +16,9 @@ use wire::reply_codes;
 
 use crate::consumer::group::Model;
 use crate::consumer::listener::{self, Consumed, Listener, Ordered};
+use crate::consumer::member::Member;
 use crate::consumer::process_queue::{Bounds, ProcessQueue};
 use crate::consumer::pull::{PullRequest, PullStatus, Pulled};
-use crate::consumer::member::Member;
 use crate::error::CallError;
 use crate::limits;
 use crate::queue::MessageQueue;
@@ -93,8 +93,7 @@ impl Assigned {
 
     fn is_locked(&self, now: Duration) -> bool {
         let granted = self.locked_ms.load(Ordering::Acquire);
-        u64::try_from(granted)
-            .is_ok_and(|ms| now < Duration::from_millis(ms) + limits::LOCK_LOST)
+        u64::try_from(granted).is_ok_and(|ms| now < Duration::from_millis(ms) + limits::LOCK_LOST)
     }
 
     /// Whether no ordered listener runs now, and none will start: waits up to half a second.
