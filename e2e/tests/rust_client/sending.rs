@@ -121,7 +121,6 @@ pub(crate) async fn unknown_name_server(_: &Context) -> Result<()> {
 /// Shows that a producer goes on by itself after its broker was killed and started again, and that
 /// what it was told is stored is there.
 pub(crate) async fn sends_survive_a_restart(context: &Context) -> Result<()> {
-    let _alone = context.shared.alone();
     let client = context.client()?;
     let topic = context.topic(&client, 2).await?;
     let producer = client.producer("senders")?;
