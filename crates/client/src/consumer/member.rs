@@ -217,8 +217,9 @@ impl Member {
         let assigned: Vec<Arc<Assigned>> = self.assigned.lock().values().cloned().collect();
         assigned.iter().for_each(|one| one.stop.stop());
         let all = u32::try_from(limits::LISTENERS).unwrap_or(u32::MAX);
-        let idle = self.slots.acquire_many(all);
-        if self.clock().timeout(limits::CLOSE_WAIT, idle).await.is_err() {
+        // Held to the end: no listener starts any more.
+        let idle = self.clock().timeout(limits::CLOSE_WAIT, self.slots.acquire_many(all)).await;
+        if idle.is_err() {
             tracing::warn!(group = %self.group.name, "listeners still run, their messages come again");
         }
         join_all(assigned.iter().map(|one| self.release(one))).await;
