@@ -192,7 +192,9 @@ impl Runner {
                 let messages = (self.kill_gib << 30) / stored_bytes(1024) as u64;
                 self.fill(&target(&cluster)?, 1024, messages)?;
                 cluster.kill()?;
-                restart(&mut cluster)
+                let sample = restart(&mut cluster)?;
+                self.count(&target(&cluster)?, messages)?;
+                Ok(sample)
             }
             _ => {
                 let target = target(&cluster)?;
@@ -264,6 +266,18 @@ impl Runner {
         command.args(["-s", &size.to_string(), "-m", &messages.to_string()]);
         command.args(target.options());
         finish(&mut command, |child| self.guard(target, child))
+    }
+
+    /// Pulls everything once: nothing that was acknowledged may be missing.
+    fn count(&self, target: &Target, messages: u64) -> Result<()> {
+        let mut command = self.pull(target, 1024);
+        command.push("--once".into());
+        let Sample::Load(report) = self.measure(target, &command, 1.0, 0.0)? else {
+            bail!("a pull gives a report")
+        };
+        let found = report.messages;
+        ensure!(found >= messages, "{messages} messages were acknowledged, {found} are left");
+        Ok(())
     }
 
     fn measure(
