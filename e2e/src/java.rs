@@ -318,7 +318,6 @@ pub(crate) fn placement(dir: &Path, port: u16, namesrv: SocketAddr) -> Settings 
         ("listenPort", port.to_string()),
         ("namesrvAddr", namesrv.to_string()),
         ("storePathRootDir", store.display().to_string()),
-        ("storePathCommitLog", store.join("commitlog").display().to_string()),
     ]
     .map(|(key, value)| (key.to_owned(), value))
     .into()

@@ -71,33 +71,42 @@ public final class WireScenario {
     }
 
     public static void main(String[] args) throws Exception {
-        WireScenario scenario = new WireScenario(args[1], args[2], args[3]);
-        scenario.start();
-        if (args[0].equals("long-names")) {
-            scenario.sendWithLongNames();
-        } else {
-            scenario.topicsAndGroups();
-            scenario.routes();
-            scenario.send();
-            scenario.sendRefused();
-            scenario.batch();
-            scenario.pull();
-            scenario.pullRefused();
-            scenario.litePull();
-            scenario.pushConsumer();
-            scenario.orderlyConsumer();
-            scenario.heartbeats();
-            scenario.offsets();
-            scenario.consumerOffsets();
-            scenario.query();
-            scenario.sendBack();
-            scenario.withoutAutoCreatedGroups();
-            scenario.deleteTopics();
-            scenario.unknownCodes();
+        try {
+            new WireScenario(args[1], args[2], args[3]).run(args[0]);
+        } catch (Exception e) {
+            e.printStackTrace();
+            System.exit(1);
         }
-        scenario.producer.shutdown();
-        scenario.admin.shutdown();
+        // The clients' threads would keep the process alive.
         System.exit(0);
+    }
+
+    private void run(String mode) throws Exception {
+        start();
+        if (mode.equals("long-names")) {
+            sendWithLongNames();
+        } else {
+            topicsAndGroups();
+            routes();
+            send();
+            sendRefused();
+            batch();
+            pull();
+            pullRefused();
+            litePull();
+            pushConsumer();
+            orderlyConsumer();
+            heartbeats();
+            offsets();
+            consumerOffsets();
+            query();
+            sendBack();
+            withoutAutoCreatedGroups();
+            deleteTopics();
+            unknownCodes();
+        }
+        producer.shutdown();
+        admin.shutdown();
     }
 
     private void start() throws Exception {
@@ -181,13 +190,13 @@ public final class WireScenario {
     private void withoutAutoCreatedGroups() throws Exception {
         setting("autoCreateSubscriptionGroup", "false");
         session.record(352, 26, "unknown", () -> api.getSubscriptionGroupConfig(broker, "no-such-group", TIMEOUT));
-        session.record(11, 26, "unknown_group", () -> pull(11, pullHeader("no-such-group", TOPIC, 0, 0)));
+        session.record(11, 26, "unknown_group", () -> pull(11, Headers.pull("no-such-group", TOPIC, 0, 0)));
         MessageExt message = oneMessage();
         session.record(36, 26, "unknown_group",
             () -> api.consumerSendMessageBack(broker, brokerName, message, "no-such-group", 1, TIMEOUT, 16));
         session.record(15, 26, "unknown_group", () -> api.updateConsumerOffset(broker, commit("no-such-group", TOPIC, 0, 1), TIMEOUT));
         session.record(310, 26, "unknown_group",
-            () -> send(message("%RETRY%no-such-group", "t", "k", "x"), sendHeader("%RETRY%no-such-group", 0)));
+            () -> send(message("%RETRY%no-such-group", "t", "k", "x"), Headers.send("%RETRY%no-such-group", 0)));
         setting("autoCreateSubscriptionGroup", "true");
     }
 
@@ -233,7 +242,7 @@ public final class WireScenario {
             producer.send(message, queue);
         });
         session.record(310, 0, "created_topic", () -> producer.send(message("CreatedBySend", "t", "k", "creates its topic")));
-        session.record(310, 0, "any_queue", () -> send(message(TOPIC, "t", "k", "queue -1"), sendHeader(TOPIC, -1)));
+        session.record(310, 0, "any_queue", () -> send(message(TOPIC, "t", "k", "queue -1"), Headers.send(TOPIC, -1)));
         producer.setCompressMsgBodyOverHowmuch(64);
         session.record(310, 0, "compressed", () -> producer.send(message(TOPIC, "zip", "order-4", "abc".repeat(100)), queue));
         producer.setCompressMsgBodyOverHowmuch(4096);
@@ -243,13 +252,13 @@ public final class WireScenario {
     }
 
     private void sendRefused() throws Exception {
-        session.record(310, 17, "unknown_topic", () -> send(message("NoSuchTopic", "t", "k", "x"), sendHeader("NoSuchTopic", 0)));
-        session.record(310, 29, "bad_queue", () -> send(message(TOPIC, "t", "k", "x"), sendHeader(TOPIC, 99)));
-        session.record(310, 29, "bad_name", () -> send(message("a b", "t", "k", "x"), sendHeader("a b", 0)));
+        session.record(310, 17, "unknown_topic", () -> send(message("NoSuchTopic", "t", "k", "x"), Headers.send("NoSuchTopic", 0)));
+        session.record(310, 29, "bad_queue", () -> send(message(TOPIC, "t", "k", "x"), Headers.send(TOPIC, 99)));
+        session.record(310, 29, "bad_name", () -> send(message("a b", "t", "k", "x"), Headers.send("a b", 0)));
         session.record(310, 16, "system_topic",
-            () -> send(message("SCHEDULE_TOPIC_XXXX", "t", "k", "x"), sendHeader("SCHEDULE_TOPIC_XXXX", 0)));
+            () -> send(message("SCHEDULE_TOPIC_XXXX", "t", "k", "x"), Headers.send("SCHEDULE_TOPIC_XXXX", 0)));
         setting("maxMessageSize", "1024");
-        session.record(310, 13, "too_large", () -> send(message(TOPIC, "t", "k", "x".repeat(2000)), sendHeader(TOPIC, 0)));
+        session.record(310, 13, "too_large", () -> send(message(TOPIC, "t", "k", "x".repeat(2000)), Headers.send(TOPIC, 0)));
         setting("maxMessageSize", "4194304");
     }
 
@@ -266,28 +275,12 @@ public final class WireScenario {
     private void sendWithLongNames() throws Exception {
         session.record(10, 0, "", () -> producer.send(message(TOPIC, "paid", "order-5", "long names"), queue(TOPIC, 3)));
         session.record(10, ONEWAY, "oneway", () -> producer.sendOneway(message(TOPIC, "paid", "order-6", "oneway"), queue(TOPIC, 3)));
-        session.record(10, 17, "unknown_topic", () -> send(message("NoSuchTopic", "t", "k", "x"), sendHeader("NoSuchTopic", 0)));
+        session.record(10, 17, "unknown_topic", () -> send(message("NoSuchTopic", "t", "k", "x"), Headers.send("NoSuchTopic", 0)));
     }
 
     private SendResult send(Message message, SendMessageRequestHeader header) throws Exception {
         header.setProperties(MessageDecoder.messageProperties2String(message.getProperties()));
         return api.sendMessage(broker, brokerName, message, header, TIMEOUT, CommunicationMode.SYNC, null, null);
-    }
-
-    private static SendMessageRequestHeader sendHeader(String topic, int queueId) {
-        SendMessageRequestHeader header = new SendMessageRequestHeader();
-        header.setProducerGroup("order-producer");
-        header.setTopic(topic);
-        header.setDefaultTopic("NoTemplate");
-        header.setDefaultTopicQueueNums(4);
-        header.setQueueId(queueId);
-        header.setSysFlag(0);
-        header.setBornTimestamp(System.currentTimeMillis());
-        header.setFlag(0);
-        header.setReconsumeTimes(0);
-        header.setUnitMode(false);
-        header.setBatch(false);
-        return header;
     }
 
     // ---- consumers ----
@@ -332,22 +325,22 @@ public final class WireScenario {
     }
 
     private void pullRefused() throws Exception {
-        session.record(11, 17, "unknown_topic", () -> pull(11, pullHeader(GROUP, "NoSuchTopic", 0, 0)));
-        session.record(11, 29, "bad_queue", () -> pull(11, pullHeader(GROUP, TOPIC, 99, 0)));
-        session.record(11, 16, "topic_not_readable", () -> pull(11, pullHeader(GROUP, "WriteOnly", 0, 0)));
-        session.record(11, 16, "group_disabled", () -> pull(11, pullHeader("disabled-group", TOPIC, 0, 0)));
-        PullMessageRequestHeader unsubscribed = pullHeader("nobody-online", TOPIC, 0, 0);
+        session.record(11, 17, "unknown_topic", () -> pull(11, Headers.pull(GROUP, "NoSuchTopic", 0, 0)));
+        session.record(11, 29, "bad_queue", () -> pull(11, Headers.pull(GROUP, TOPIC, 99, 0)));
+        session.record(11, 16, "topic_not_readable", () -> pull(11, Headers.pull(GROUP, "WriteOnly", 0, 0)));
+        session.record(11, 16, "group_disabled", () -> pull(11, Headers.pull("disabled-group", TOPIC, 0, 0)));
+        PullMessageRequestHeader unsubscribed = Headers.pull("nobody-online", TOPIC, 0, 0);
         unsubscribed.setSysFlag(PullSysFlag.buildSysFlag(false, false, false, false));
         session.record(11, 24, "no_subscription", () -> pull(11, unsubscribed));
-        PullMessageRequestHeader expression = pullHeader(GROUP, TOPIC, 0, 0);
+        PullMessageRequestHeader expression = Headers.pull(GROUP, TOPIC, 0, 0);
         expression.setExpressionType("SQL92");
         expression.setSubscription("a >");
         session.record(11, 1, "sql_disabled", () -> pull(11, expression));
     }
 
     private void litePull() throws Exception {
-        session.record(361, 19, "not_found", () -> pull(361, pullHeader(GROUP, "Empty", 0, 0)));
-        session.record(361, 21, "offset_beyond", () -> pull(361, pullHeader(GROUP, TOPIC, 0, 10_000)));
+        session.record(361, 19, "not_found", () -> pull(361, Headers.pull(GROUP, "Empty", 0, 0)));
+        session.record(361, 21, "offset_beyond", () -> pull(361, Headers.pull(GROUP, TOPIC, 0, 10_000)));
         DefaultLitePullConsumer consumer = new DefaultLitePullConsumer("lite-group");
         configure(consumer, "lite");
         consumer.setAutoCommit(false);
@@ -366,23 +359,6 @@ public final class WireScenario {
             header.setSysFlag(header.getSysFlag() | 0x10);
         }
         return invoke(code, header);
-    }
-
-    private PullMessageRequestHeader pullHeader(String group, String topic, int queueId, long offset) {
-        PullMessageRequestHeader header = new PullMessageRequestHeader();
-        header.setConsumerGroup(group);
-        header.setTopic(topic);
-        header.setQueueId(queueId);
-        header.setQueueOffset(offset);
-        header.setMaxMsgNums(32);
-        header.setSysFlag(PullSysFlag.buildSysFlag(false, false, true, false));
-        header.setCommitOffset(0L);
-        header.setSuspendTimeoutMillis(0L);
-        header.setSubscription("*");
-        header.setSubVersion(0L);
-        header.setExpressionType("TAG");
-        header.setBrokerName(brokerName);
-        return header;
     }
 
     private void pushConsumer() throws Exception {

@@ -13,8 +13,11 @@
 //! Start at [`frame`] and [`codes`] for what travels, [`record`] for what is stored, [`call`] for the
 //! seam.
 
+pub mod batch;
+pub mod body;
 pub mod call;
 pub mod codes;
+pub mod compress;
 pub mod flags;
 pub mod frame;
 pub mod header;
