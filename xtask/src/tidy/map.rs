@@ -1,0 +1,64 @@
+//! `ARCHITECTURE.md` names files and functions: each must exist.
+
+use std::path::Path;
+
+use crate::fixtures::workspace;
+
+const PAGE: &str = "ARCHITECTURE.md";
+/// Files of the product and its tools are named from the root.
+const ROOTS: [&str; 4] = ["crates/", "e2e/", "xtask/", "fuzz/"];
+
+/// Findings on the page.
+pub(super) fn check() -> anyhow::Result<Vec<String>> {
+    let root = workspace();
+    let page = std::fs::read_to_string(root.join(PAGE))?;
+    Ok(page.lines().enumerate().flat_map(|(index, line)| findings(&root, index + 1, line)).collect())
+}
+
+/// Names in backticks that start like a path must be one. In a table row whose second column is a file, the functions of
+/// the third must be in it.
+fn findings(root: &Path, number: usize, line: &str) -> Vec<String> {
+    let missing = |name: &str, place: &str| format!("{PAGE}:{number}: {name} is not {place}");
+    let paths = names(line).filter(|name| ROOTS.iter().any(|root| name.starts_with(root)));
+    let mut found: Vec<String> =
+        paths.filter(|path| !root.join(path).exists()).map(|path| missing(path, "there")).collect();
+    let columns: Vec<&str> = line.split('|').collect();
+    if let [_, _, file, functions, ..] = columns[..]
+        && let Some(file) = names(file).next().filter(|file| file.ends_with(".rs"))
+        && let Ok(text) = std::fs::read_to_string(root.join(file))
+    {
+        let gone = names(functions).filter(|name| !defines(&text, name));
+        found.extend(gone.map(|name| missing(name, &format!("in {file}"))));
+    }
+    found
+}
+
+/// Whether `text` defines a function `name`, written with its type or without.
+fn defines(text: &str, name: &str) -> bool {
+    let (owner, function) = name.rsplit_once("::").unwrap_or(("", name));
+    let starts = [format!("fn {function}("), format!("fn {function}<")];
+    text.contains(owner) && starts.iter().any(|start| text.contains(start))
+}
+
+/// What stands between backticks.
+fn names(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A row with a file and functions that are there passes; a wrong file or function is named.
+    #[test]
+    fn names_are_looked_up() {
+        let root = workspace();
+        let row = |file: &str, function: &str| {
+            findings(&root, 1, &format!("| step | `{file}` | `{function}` | … |"))
+        };
+        assert_eq!(row("xtask/src/tidy/map.rs", "findings"), Vec::<String>::new());
+        assert_eq!(row("xtask/src/tidy/map.rs", "Path::defines"), Vec::<String>::new());
+        assert_eq!(row("xtask/src/nowhere.rs", "findings").len(), 1);
+        assert_eq!(row("xtask/src/tidy/map.rs", "find").len(), 1);
+    }
+}
