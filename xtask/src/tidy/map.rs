@@ -15,8 +15,8 @@ pub(super) fn check() -> anyhow::Result<Vec<String>> {
     Ok(page.lines().enumerate().flat_map(|(index, line)| findings(&root, index + 1, line)).collect())
 }
 
-/// Names in backticks that start like a path must be one. In a table row whose second column is a file, the functions of
-/// the third must be in it.
+/// Names in backticks that start like a path must be one. In a table row whose second column is a file and whose third has
+/// names only, these are functions and must be in it.
 fn findings(root: &Path, number: usize, line: &str) -> Vec<String> {
     let missing = |name: &str, place: &str| format!("{PAGE}:{number}: {name} is not {place}");
     let paths = names(line).filter(|name| ROOTS.iter().any(|root| name.starts_with(root)));
@@ -25,6 +25,7 @@ fn findings(root: &Path, number: usize, line: &str) -> Vec<String> {
     let columns: Vec<&str> = line.split('|').collect();
     if let [_, _, file, functions, ..] = columns[..]
         && let Some(file) = names(file).next().filter(|file| file.ends_with(".rs"))
+        && functions.split(',').all(|name| name.trim().starts_with('`'))
         && let Ok(text) = std::fs::read_to_string(root.join(file))
     {
         let gone = names(functions).filter(|name| !defines(&text, name));

@@ -1,8 +1,8 @@
 //! `cargo xtask tidy`: the rules of the tree that neither the compiler nor clippy checks.
 //!
 //! It fails on dependencies against the layers, licenses outside the list, banned words, missing module documentation, names in
-//! `ARCHITECTURE.md` that are gone, and stale generated pages. Sizes are printed, not judged. It reads the tracked files and `cargo metadata`, so it takes a second; the test
-//! suite runs it.
+//! `ARCHITECTURE.md` that are gone, and stale generated pages. Sizes are printed, not judged. It reads the tracked files and
+//! `cargo metadata`, so it takes a second; the test suite runs it.
 
 mod graph;
 mod map;
