@@ -1,4 +1,4 @@
-//! `ARCHITECTURE.md` names files and functions: each must exist.
+//! `ARCHITECTURE.md` names files and functions: each must exist. The page of refusals has every text of broker and store.
 
 use std::path::Path;
 
@@ -8,11 +8,42 @@ const PAGE: &str = "ARCHITECTURE.md";
 /// Files of the product and its tools are named from the root.
 const ROOTS: [&str; 4] = ["crates/", "e2e/", "xtask/", "fuzz/"];
 
-/// Findings on the page.
+const REFUSALS: &str = "docs/operating/troubleshooting.md";
+/// Where the texts stand that operators and clients see.
+const TEXTS: [&str; 5] = [
+    "crates/broker/src/reply.rs",
+    "crates/broker/src/topic.rs",
+    "crates/broker/src/group.rs",
+    "crates/broker/src/offset.rs",
+    "crates/store/src/error.rs",
+];
+/// Shorter pieces of text say nothing by themselves.
+const TELLING: usize = 6;
+
+/// Findings on both pages.
 pub(super) fn check() -> anyhow::Result<Vec<String>> {
     let root = workspace();
-    let page = std::fs::read_to_string(root.join(PAGE))?;
-    Ok(page.lines().enumerate().flat_map(|(index, line)| findings(&root, index + 1, line)).collect())
+    let read = |path: &str| std::fs::read_to_string(root.join(path));
+    let page = read(PAGE)?;
+    let lines = page.lines().enumerate();
+    let mut found: Vec<String> =
+        lines.flat_map(|(index, line)| findings(&root, index + 1, line)).collect();
+    let refusals = read(REFUSALS)?.replace("\\|", "|");
+    for file in TEXTS {
+        let source = read(file)?;
+        let absent = texts(&source).filter(|text| !refusals.contains(text));
+        found.extend(absent.map(|text| format!("{REFUSALS}: lacks `{text}` of {file}")));
+    }
+    Ok(found)
+}
+
+/// The longest fixed piece of each `#[error("…")]`.
+fn texts(source: &str) -> impl Iterator<Item = &str> {
+    let literals = source.split("#[error(").skip(1).filter_map(|rest| rest.split('"').nth(1));
+    literals.filter_map(|literal| {
+        let pieces = literal.split('{').map(|piece| piece.rsplit('}').next().unwrap_or(piece));
+        pieces.max_by_key(|piece| piece.len()).filter(|piece| piece.len() >= TELLING)
+    })
 }
 
 /// Names in backticks that start like a path must be one. In a table row whose second column is a file and whose third has
@@ -49,6 +80,13 @@ fn names(text: &str) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The longest piece between placeholders stands for a text; one without any is left out.
+    #[test]
+    fn texts_are_cut_at_placeholders() {
+        let source = "#[error(\"{0} topics exist, {max} is the limit\")] A, #[error(\"{0}\")] B,";
+        assert_eq!(texts(source).collect::<Vec<_>>(), [" topics exist, "]);
+    }
 
     /// A row with a file and functions that are there passes; a wrong file or function is named.
     #[test]
