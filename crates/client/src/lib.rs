@@ -36,3 +36,8 @@ pub use producer::{BatchReceipt, Producer, ProducerSettings, Receipt, SendStatus
 pub use queue::MessageQueue;
 pub use received::Received;
 pub use route::{Brokers, Route, Share};
+
+/// The Rust example of the README is compiled with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -10,6 +10,9 @@ use env::settings::{Loaded, Loader};
 use namesrv::NamesrvSettings;
 use store::StoreSettings;
 
+/// Variables with our prefix that are for the log and for the client commands, not settings of the server.
+const NO_SETTINGS: [&str; 2] = ["APOGEE_LOG", "APOGEE_NAMESRV"];
+
 /// Arguments of `apogee server`.
 #[derive(Args, Debug, Default)]
 pub(crate) struct ServerArgs {
@@ -93,7 +96,7 @@ impl Config {
         if let Some(path) = &arguments.config {
             read_file(&mut loader, path)?;
         }
-        loader.env(std::env::vars());
+        loader.env(std::env::vars().filter(|(name, _)| !NO_SETTINGS.contains(&name.as_str())));
         if let Some(namesrv) = &arguments.namesrv {
             loader.flag("namesrvAddr", namesrv);
         }
