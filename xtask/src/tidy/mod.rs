@@ -1,10 +1,11 @@
 //! `cargo xtask tidy`: the rules of the tree that neither the compiler nor clippy checks.
 //!
-//! It fails on dependencies against the layers, licenses outside the list, banned words, missing module documentation and stale
-//! generated pages. Sizes are printed, not judged. It reads the tracked files and `cargo metadata`, so it takes a second; the test
-//! suite runs it.
+//! It fails on dependencies against the layers, licenses outside the list, banned words, missing module documentation, names in
+//! `ARCHITECTURE.md` that are gone, and stale generated pages. Sizes are printed, not judged. It reads the tracked files and
+//! `cargo metadata`, so it takes a second; the test suite runs it.
 
 mod graph;
+mod map;
 mod sizes;
 mod sources;
 
@@ -28,6 +29,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
 fn check(sources: &[sources::Source]) -> anyhow::Result<Vec<String>> {
     let mut found = graph::check()?;
     found.extend(sources.iter().flat_map(sources::check));
+    found.extend(map::check()?);
     for (path, text) in generate::documents()? {
         let on_disk = std::fs::read_to_string(workspace().join(&path)).unwrap_or_default();
         if on_disk != text {
