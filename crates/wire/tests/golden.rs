@@ -31,7 +31,6 @@ const UNREAD: &[(i32, &str)] = &[
     (322, "brokerId"),
     (322, "clusterName"),
     (904, "clusterName"),
-    (901, "clusterName"),
 ];
 
 fn fixtures(kind: &str) -> Vec<PathBuf> {
