@@ -1,0 +1,289 @@
+use bytes::BytesMut;
+
+use super::*;
+use crate::limits::{MAX_FIELDS, MAX_FRAME};
+
+/// Wraps a header and a body into a frame.
+fn framed(format: u8, header: &[u8], body: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(4 + header.len() + body.len()).unwrap();
+    let word = u32::from(format) << 24 | u32::try_from(header.len()).unwrap();
+    [&length.to_be_bytes()[..], &word.to_be_bytes(), header, body].concat()
+}
+
+/// What a JSON header decodes to, in the form that Java's `RemotingCommand` prints.
+fn decoded(header: &str) -> String {
+    let bytes = framed(0, header.as_bytes(), b"");
+    match Frame::decode(&bytes) {
+        Ok(frame) => {
+            let ext: Vec<_> = frame.fields.iter().map(|(n, v)| format!("{n}={v}")).collect();
+            let remark = frame.remark.map_or("null".into(), |remark| remark.to_string());
+            format!(
+                "code={} lang={:?} ver={} opaque={} flag={} remark={remark} ext={{{}}}",
+                frame.code,
+                frame.language,
+                frame.version,
+                frame.opaque,
+                frame.flag,
+                ext.join(", ")
+            )
+        }
+        Err(_) => "closed".into(),
+    }
+}
+
+/// Each header and the part of the decoded command that Java 5.4.0 showed for it.
+#[test]
+fn tolerates_what_java_tolerates() {
+    for (header, want) in [
+        // Values of ext fields become text, null means absent.
+        (r#"{"extFields":{"a":1,"b":true,"c":null,"f":1.50}}"#, "ext={a=1, b=true, f=1.50}"),
+        (r#"{"extFields":{"d":{"x":1,"y":"}"},"e":[1,2]}}"#, r#"ext={d={"x":1,"y":"}"}, e=[1,2]}"#),
+        (r#"{"extFields":{"a":-5,"b":+5,"":"1"}}"#, "ext={a=-5, b=+5, =1}"),
+        (r#"{"extFields":{"a":"1","a":null}}"#, "ext={}"),
+        (r#"{"extFields":{"\u0061":"\u00e4"}}"#, "ext={a=ä}"),
+        (r#"{"extFields":{"a":'q"q'}}"#, "ext={a=q\"q}"),
+        ("{\"extFields\":{\"a\":\"x\ty\"}}", "ext={a=x\ty}"),
+        (r#"{"extFields":{"a":"1"},"extFields":{"b":"2"}}"#, "ext={b=2}"),
+        (r#"{"extFields":null}"#, "ext={}"),
+        (r#"{"extFields":""}"#, "ext={}"),
+        // Punctuation.
+        ("{}", "code=0 lang=Java ver=0 opaque=0 flag=0 remark=null ext={}"),
+        ("{'code':105,'extFields':{'a':'b'}}", "code=105"),
+        (r#"{"code":105,"extFields":{"a":"b",},}"#, "ext={a=b}"),
+        (r#" { "code" : 3 , "flag":1 } "#, "code=3 lang=Java ver=0 opaque=0 flag=1"),
+        (r#"{"code":3 "flag":1}"#, "flag=1"),
+        (r#"{"unknown":{"a":[1,{"b":"}"}]},"code":3,"z":"q"}"#, "code=3"),
+        (r#"{"code":1,"code":2}"#, "code=2"),
+        // Numbers.
+        (
+            r#"{"code":"105","opaque":"-7","flag":"1","version":"493"}"#,
+            "code=105 lang=Java ver=493 opaque=-7 flag=1",
+        ),
+        (r#"{"code":null}"#, "code=0"),
+        (r#"{"code":""}"#, "code=0"),
+        // Languages.
+        (r#"{"language":"gO"}"#, "lang=Go"),
+        (r#"{"language":"ZIG"}"#, "lang=Unknown"),
+        (r#"{"language":1}"#, "lang=Cpp"),
+        (r#"{"language":"9"}"#, "lang=Go"),
+        (r#"{"language":null}"#, "lang=Unknown"),
+        // Remarks.
+        (r#"{"remark":5}"#, "remark=5"),
+        (r#"{"remark":{"a":1}}"#, r#"remark={"a":1}"#),
+        (r#"{"remark":null}"#, "remark=null"),
+    ] {
+        let got = decoded(header);
+        assert!(got.contains(want), "{header} gave {got}, not {want}");
+    }
+}
+
+/// Headers for which Java 5.4.0 closes the connection.
+#[test]
+fn closes_where_java_closes() {
+    for header in [
+        "{code:105}",
+        r#"{"extFields":{a:1}}"#,
+        r#"{"extFields":{1:2}}"#,
+        "",
+        "[]",
+        "null",
+        "5",
+        r#"{"code":1"#,
+        r#"{"code":1} x"#,
+        r#"{"code":1}{"#,
+        r#"{,"code":3}"#,
+        r#"{"code":3,,"flag":1}"#,
+        r#"{"opaque":3000000000}"#,
+        r#"{"opaque":"3000000000"}"#,
+        r#"{"version":99999999999}"#,
+        r#"{"code":"x"}"#,
+        r#"{"code":0x10}"#,
+        r#"{"language":99}"#,
+        r#"{"language":-1}"#,
+        r#"{"language":{}}"#,
+        r#"{"extFields":5}"#,
+        r#"{"extFields":"{}"}"#,
+        r#"{"extFields":[]}"#,
+        r#"{"extFields":{"a":NaN}}"#,
+        r#"{"extFields":{"a":undefined}}"#,
+        r#"{"extFields":{"a":tru}}"#,
+        r#"{"extFields":{"a":"b"#,
+        r#"{"extFields":{"a":"b\"#,
+        r#"{"x":[[[1]"#,
+        "\u{FEFF}{}",
+        "{/*c*/\"code\":3}",
+    ] {
+        assert_eq!(decoded(header), "closed", "{header}");
+    }
+}
+
+/// Nesting and the number of fields are bounded.
+#[test]
+fn bounded() {
+    let nested = |depth| format!(r#"{{"x":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
+    assert_ne!(decoded(&nested(64)), "closed");
+    assert_eq!(decoded(&nested(65)), "closed");
+    let fields = |count| {
+        let all: Vec<_> = (0..count).map(|n| format!("\"{n}\":\"\"")).collect();
+        format!(r#"{{"extFields":{{{}}}}}"#, all.join(","))
+    };
+    assert_ne!(decoded(&fields(MAX_FIELDS)), "closed");
+    assert_eq!(decoded(&fields(MAX_FIELDS + 1)), "closed");
+}
+
+/// The first frame that a Java client sends, from the description of the protocol.
+#[test]
+fn golden_json_request() {
+    let header = r#"{"code":105,"extFields":{"topic":"TopicTest"},"flag":0,"language":"JAVA","opaque":0,"serializeTypeCurrentRPC":"JSON","version":479}"#;
+    let bytes = framed(0, header.as_bytes(), b"");
+    assert_eq!(bytes[..8], [0, 0, 0, 0x87, 0, 0, 0, 0x83]);
+    let frame = Frame::decode(&bytes).unwrap();
+    assert_eq!((frame.code, frame.version, frame.is_response()), (105, 479, false));
+    assert_eq!(frame.fields.get("topic"), Some("TopicTest".into()));
+    assert_eq!(frame.fields.get("Topic"), None);
+}
+
+const GOLDEN_BINARY: [u8; 41] = *b"\x00\x69\x00\x01\xdf\x00\x00\x00\x00\x00\x00\x00\x00\
+    \x00\x00\x00\x00\x00\x00\x00\x14\x00\x05topic\x00\x00\x00\x09TopicTest";
+
+/// The same request in the binary form, decoded and written.
+#[test]
+fn golden_binary_request() {
+    let bytes = framed(1, &GOLDEN_BINARY, b"");
+    let frame = Frame::decode(&bytes).unwrap();
+    assert_eq!((frame.code, frame.version, frame.format), (105, 479, Format::Binary));
+    assert_eq!(frame.fields.get("topic"), Some("TopicTest".into()));
+    let mut out = BytesMut::new();
+    let head = Head { version: 479, ..Head::request(105, Format::Binary) };
+    let mut writer = FrameWriter::begin(&mut out, &head);
+    writer.field("topic", "TopicTest");
+    writer.finish(b"");
+    assert_eq!(&out[..], &bytes);
+}
+
+/// Lengths in a binary header that do not fit close the connection; empty names and values are
+/// absent; an unknown language is tolerated.
+#[test]
+fn binary_lengths() {
+    let with = |at: usize, bytes: &[u8]| {
+        let mut header = GOLDEN_BINARY;
+        header[at..at + bytes.len()].copy_from_slice(bytes);
+        header
+    };
+    for (at, bytes) in [
+        (13, &(-1_i32).to_be_bytes()[..]),
+        (13, &100_i32.to_be_bytes()),
+        (17, &21_i32.to_be_bytes()),
+        (21, &(-1_i16).to_be_bytes()),
+        (28, &10_i32.to_be_bytes()),
+        (28, &(-1_i32).to_be_bytes()),
+        (28, &8_i32.to_be_bytes()),
+    ] {
+        let bytes = framed(1, &with(at, bytes), b"");
+        assert!(matches!(Frame::decode(&bytes), Err(FrameError::Header { .. })), "{at}");
+    }
+    for len in 0..GOLDEN_BINARY.len() {
+        let bytes = framed(1, &GOLDEN_BINARY[..len], b"");
+        assert!(Frame::decode(&bytes).is_err() || len == 21, "{len}");
+    }
+    let header = [
+        &GOLDEN_BINARY[..17],
+        b"\x00\x00\x00\x0d\x00\x00\x00\x00\x00\x01v\x00\x01n\x00\x00\x00\x00",
+    ]
+    .concat();
+    let bytes = framed(1, &header[..header.len() - 1], b"");
+    assert!(Frame::decode(&bytes).is_err());
+    let bytes = framed(1, &with(2, &[99]), b"");
+    assert_eq!(Frame::decode(&bytes).unwrap().language, Language::Unknown);
+}
+
+/// POP codes come back from the 16 bits that the binary form has for them.
+#[test]
+fn binary_codes_above_16_bits() {
+    for code in [200_050, 200_056, 200_151, -1000, 32_767] {
+        let mut out = BytesMut::new();
+        FrameWriter::begin(&mut out, &Head::request(code, Format::Binary)).finish(b"");
+        assert_eq!(Frame::decode(&out).unwrap().code, code);
+    }
+}
+
+/// What is written in either format reads back the same, hostile texts included.
+#[test]
+fn written_frames_read_back() {
+    let hostile = "quote\" slash\\ \u{1}\u{2}\n\u{1f} ä€😀 \u{7f}";
+    for format in [Format::Json, Format::Binary] {
+        for remark in ["", hostile] {
+            let mut out = BytesMut::from(&b"before"[..]);
+            let to = ReplyTo { opaque: i32::MIN, format };
+            let mut writer = FrameWriter::response(&mut out, to, 19).remark(remark);
+            writer.field("text", hostile);
+            writer.field(hostile, "name");
+            writer.field("number", i64::MIN);
+            writer.field("flag", true);
+            writer.field("absent", None::<&str>);
+            writer.finish(b"body");
+            let frame = Frame::decode(&out[6..]).unwrap();
+            assert_eq!((frame.code, frame.opaque, frame.flag), (19, i32::MIN, 1));
+            assert_eq!((frame.version, frame.language), (VERSION, Language::Java));
+            assert_eq!(frame.remark.map_or(String::new(), |text| text.to_string()), remark);
+            assert_eq!(frame.fields.len(), 4);
+            assert_eq!(frame.fields.get("text"), Some(hostile.into()));
+            assert_eq!(frame.fields.get(hostile), Some("name".into()));
+            assert_eq!(frame.fields.get("number").unwrap().parse_i64(), Some(i64::MIN));
+            assert!(frame.fields.get("flag").unwrap().parse_bool());
+            assert_eq!(frame.body, b"body");
+        }
+    }
+}
+
+/// The exact bytes of a JSON response without fields: strict, with an empty `extFields`.
+#[test]
+fn response_bytes() {
+    let mut out = BytesMut::new();
+    let to = ReplyTo { opaque: 7, format: Format::Json };
+    FrameWriter::response(&mut out, to, 0).finish_before(100);
+    let header = r#"{"code":0,"flag":1,"opaque":7,"language":"JAVA","serializeTypeCurrentRPC":"JSON","version":493,"extFields":{}}"#;
+    assert_eq!(&out[8..], header.as_bytes());
+    assert_eq!(out[..4], (4 + 100 + header.len() as u32).to_be_bytes());
+}
+
+/// Frames come in order, an incomplete last one is left, and says how much it needs.
+#[test]
+fn pipelined_frames() {
+    let one = framed(0, b"{\"opaque\":1}", b"x");
+    let two = framed(0, b"{\"opaque\":2}", b"");
+    let all = [&one[..], &two].concat();
+    for len in 0..=all.len() {
+        let mut frames = Frames::new(&all[..len], MAX_FRAME);
+        let mut count = 0;
+        while let Some(frame) = frames.next().unwrap() {
+            count += 1;
+            assert_eq!(frame.opaque, count);
+        }
+        let want = if len < one.len() {
+            0
+        } else if len < all.len() {
+            1
+        } else {
+            2
+        };
+        let done = [0, one.len(), all.len()][want as usize];
+        assert_eq!((count, frames.consumed()), (want, done));
+        let next = [one.len(), two.len(), 0][want as usize];
+        assert_eq!(frames.needed(), (len - done >= 4).then_some(next));
+    }
+}
+
+/// Frames that no length can save.
+#[test]
+fn hostile_frames() {
+    let error = |bytes: &[u8]| Frames::new(bytes, 1000).next().unwrap_err();
+    assert_eq!(error(&(-1_i32).to_be_bytes()), FrameError::Length(-1));
+    assert_eq!(error(&3_i32.to_be_bytes()), FrameError::Length(3));
+    assert_eq!(error(&997_i32.to_be_bytes()), FrameError::TooLarge { size: 1001, limit: 1000 });
+    assert!(Frames::new(&996_i32.to_be_bytes(), 1000).next().unwrap().is_none());
+    assert_eq!(error(&framed(2, b"{}", b"")), FrameError::Format(2));
+    let mut bytes = framed(0, b"{}", b"");
+    bytes[7] = 3;
+    assert_eq!(error(&bytes), FrameError::HeaderLength { header: 3, frame: 6 });
+}

@@ -1,0 +1,63 @@
+//! Java's `String.hashCode`, which decides tag codes and key index slots.
+//!
+//! The hash runs over UTF-16 units: `h = 31 * h + unit`, wrapping in 32 bits.
+
+/// Hash of `text`, as `text.hashCode()` in Java.
+#[must_use]
+pub fn java_hash(text: &str) -> i32 {
+    extend(0, text)
+}
+
+/// Hash of a text whose first part hashed to `hash` and whose rest is `text`; lets a caller hash
+/// `topic#key` without joining the parts.
+#[must_use]
+pub fn extend(hash: i32, text: &str) -> i32 {
+    let mut bytes = text.as_bytes();
+    let mut hash = hash;
+    while let [byte @ 0..0x80, rest @ ..] = bytes {
+        hash = step(hash, u16::from(*byte));
+        bytes = rest;
+    }
+    // The ASCII prefix ends at a character boundary.
+    text[text.len() - bytes.len()..].encode_utf16().fold(hash, step)
+}
+
+/// Hash of bytes that should be UTF-8; invalid sequences count as U+FFFD, as in Java's decoder.
+#[must_use]
+pub fn java_hash_bytes(bytes: &[u8]) -> i32 {
+    java_hash(&String::from_utf8_lossy(bytes))
+}
+
+/// The code that a consume queue stores for a message's tag: the hash, sign-extended.
+#[must_use]
+pub fn tags_code(tag: &[u8]) -> i64 {
+    i64::from(java_hash_bytes(tag))
+}
+
+fn step(hash: i32, unit: u16) -> i32 {
+    hash.wrapping_mul(31).wrapping_add(i32::from(unit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Known hashes: the tag of the golden record, the empty text, an overflow, and a surrogate pair.
+    #[test]
+    fn agrees_with_java() {
+        assert_eq!(java_hash("TagA"), 2_598_919);
+        assert_eq!(java_hash("TagB"), 2_598_920);
+        assert_eq!(java_hash(""), 0);
+        assert_eq!(java_hash("polygenelubricants"), i32::MIN);
+        // "a" = 97, then U+1F600 = D83D DE00.
+        assert_eq!(java_hash("a\u{1F600}"), (97 * 31 + 0xD83D) * 31 + 0xDE00);
+    }
+
+    /// Hashing in parts gives the hash of the whole.
+    #[test]
+    fn parts_equal_whole() {
+        let parts = ["TopicTest", "#", "key-ä-1", "x"];
+        let joined = parts.iter().fold(0, |hash, part| extend(hash, part));
+        assert_eq!(joined, java_hash(&parts.concat()));
+    }
+}
