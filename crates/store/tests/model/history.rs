@@ -178,7 +178,8 @@ impl History {
                 keys: Keys { unique: None, keys: Some(&key), tag },
                 with_previous,
             };
-            let encoded = batch.push(new, |out| Ok::<_, Infallible>(self.encode(out, queue, &body, &key, tag)));
+            let encoded = batch
+                .push(new, |out| Ok::<_, Infallible>(self.encode(out, queue, &body, &key, tag)));
             encoded.expect("it cannot fail");
             self.oracle.sending(Sent { id, queue, body, tags_code });
             ids.push(id);
@@ -186,7 +187,14 @@ impl History {
         (batch, ids)
     }
 
-    fn encode(&self, out: &mut BytesMut, queue: QueueId, body: &[u8], key: &str, tag: Option<&str>) -> usize {
+    fn encode(
+        &self,
+        out: &mut BytesMut,
+        queue: QueueId,
+        body: &[u8],
+        key: &str,
+        tag: Option<&str>,
+    ) -> usize {
         let host = SocketAddr::from(([127, 0, 0, 1], 10911));
         let head = RecordHead {
             queue_id: queue.1 as i32,
@@ -204,7 +212,8 @@ impl History {
         if let Some(tag) = tag {
             writer.properties().append(wire::props::names::TAGS, tag.as_bytes());
         }
-        let crc = if self.settings.property_crc { PropertyCrc::Reserved } else { PropertyCrc::Absent };
+        let crc =
+            if self.settings.property_crc { PropertyCrc::Reserved } else { PropertyCrc::Absent };
         writer.finish(crc).expect("it is small")
     }
 
@@ -320,7 +329,8 @@ impl History {
     fn dump_queue(&self, id: QueueId, queue: &Arc<Queue>, found: &mut Vec<Found>) {
         let mut offset = queue.min_offset();
         loop {
-            let (max_messages, max_bytes) = (1 + self.rng.below(8) as u32, 200 + self.rng.below(4000) as u32);
+            let (max_messages, max_bytes) =
+                (1 + self.rng.below(8) as u32, 200 + self.rng.below(4000) as u32);
             let codes = RefCell::new(Vec::new());
             let take_all = |code| {
                 codes.borrow_mut().push(code);

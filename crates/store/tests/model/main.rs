@@ -27,7 +27,9 @@ fn any_history_keeps_the_promises() {
     let (first, count) = (number("APOGEE_SEED", 0), number("APOGEE_HISTORIES", 500));
     for seed in first..first + count {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| history::run(seed))) {
-            eprintln!("replay: APOGEE_SEED={seed} APOGEE_HISTORIES=1 cargo test -p apogee-store --test model");
+            eprintln!(
+                "replay: APOGEE_SEED={seed} APOGEE_HISTORIES=1 cargo test -p apogee-store --test model"
+            );
             resume_unwind(panic);
         }
     }

@@ -134,7 +134,8 @@ impl Oracle {
             let (physical, id) = place(found);
             let Found { queue, queue_offset, .. } = *found;
             let kept = self.kept.get_mut(&physical);
-            let kept = kept.unwrap_or_else(|| panic!("message {id} at {physical} came from nowhere"));
+            let kept =
+                kept.unwrap_or_else(|| panic!("message {id} at {physical} came from nowhere"));
             let sent = &self.sent[&id];
             assert_eq!((kept.id, kept.queue, kept.queue_offset), (id, queue, queue_offset));
             let view = RecordView::parse(&found.record).expect("a record that is shown is whole");
