@@ -169,7 +169,8 @@ impl Inner {
             tail.round.push(batch);
             let outcome = self.run(&mut tail);
             let batch = tail.round.pop().expect("a round keeps its batches");
-            let result = outcome.map(|(store_timestamp, end)| Appended { batch, store_timestamp, end });
+            let result =
+                outcome.map(|(store_timestamp, end)| Appended { batch, store_timestamp, end });
             self.unlock(tail);
             self.combine();
             return Append::ready(result);
@@ -186,8 +187,8 @@ impl Inner {
     fn admit(&self, batch: &Batch) -> Result<(), AppendError> {
         assert!(!batch.is_empty(), "a batch has at least one record");
         self.health.check()?;
-        let limit = (self.log.segment_bytes - limits::MARK_BYTES - BLANK_SIZE as u64)
-            .min(i32::MAX as u64);
+        let limit =
+            (self.log.segment_bytes - limits::MARK_BYTES - BLANK_SIZE as u64).min(i32::MAX as u64);
         let mut at = 0;
         while at < batch.len() {
             let group = batch.group(at);
@@ -273,7 +274,9 @@ impl Inner {
             let mut pending = self.appender.pending.lock();
             let mut bytes = 0;
             while let Some(next) = pending.batches.front() {
-                if bytes > limits::PENDING_BYTES || !self.has_budget(tail, bytes + next.batch.bytes()) {
+                if bytes > limits::PENDING_BYTES
+                    || !self.has_budget(tail, bytes + next.batch.bytes())
+                {
                     break;
                 }
                 let next = pending.batches.pop_front().expect("there is a front");
@@ -318,29 +321,39 @@ impl Inner {
 
     /// Refuses batches that have waited too long for the budget.
     pub(crate) fn expire_pending(&self) {
-        let now = self.env.clock.mono();
         let limit = self.settings.append_timeout();
+        self.refuse_pending(limit, |waited| AppendError::Busy {
+            cause: self.flush.slow_cause(),
+            value: waited.as_millis() as u64,
+            limit: limit.as_millis() as u64,
+            unit: "ms of waiting",
+            key: "osPageCacheBusyTimeOutMills",
+        });
+    }
+
+    /// Refuses what still waits, because the store has stopped.
+    pub(crate) fn refuse_all_pending(&self) {
+        if let Some(reason) = self.health.reason() {
+            self.refuse_pending(Duration::ZERO, |_| AppendError::Stopped(Arc::clone(&reason)));
+        }
+    }
+
+    /// Refuses batches that have waited at least so long.
+    fn refuse_pending(&self, min: Duration, error: impl Fn(Duration) -> AppendError) {
+        let now = self.env.clock.mono();
+        let mut wakers = Vec::new();
         loop {
             let mut pending = self.appender.pending.lock();
-            let old = |first: &Waiting| now.saturating_sub(first.since) > limit;
-            if !pending.batches.front().is_some_and(old) {
-                return;
+            let waited = |first: &Waiting| now.saturating_sub(first.since);
+            if !pending.batches.front().is_some_and(|first| waited(first) >= min) {
+                break;
             }
-            let waiting = pending.batches.pop_front().expect("there is a front");
-            pending.bytes -= waiting.batch.bytes();
+            let first = pending.batches.pop_front().expect("there is a front");
+            pending.bytes -= first.batch.bytes();
             drop(pending);
-            let value = now.saturating_sub(waiting.since).as_millis() as u64;
-            let mut wakers = Vec::new();
-            let error = AppendError::Busy {
-                cause: self.flush.slow_cause(),
-                value,
-                limit: limit.as_millis() as u64,
-                unit: "ms of waiting",
-                key: "osPageCacheBusyTimeOutMills",
-            };
-            waiting.slot.fill(Err(error), &mut wakers);
-            wakers.into_iter().for_each(Waker::wake);
+            first.slot.fill(Err(error(waited(&first))), &mut wakers);
         }
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     /// Appends the batches of the round. Returns their store timestamp and the new end of the log.
@@ -349,7 +362,9 @@ impl Inner {
         let store_timestamp = self.env.clock.wall_ms();
         let start = tail.position;
         let plan = stamp(&mut tail.round, start, self.log.segment_bytes, store_timestamp);
+        let unsynced = tail.unsynced.clone();
         if let Err(error) = self.write(tail, &plan) {
+            tail.unsynced = unsynced;
             let entries = tail.round.iter().flat_map(|batch| &batch.entries);
             entries.filter(|entry| entry.queued).for_each(|entry| entry.queue.unassign());
             tail.scrub = Some(tail.scrub.unwrap_or(0).max(plan.end));
@@ -357,8 +372,10 @@ impl Inner {
         }
         tail.position = plan.end;
         self.derive(tail, store_timestamp);
-        self.marks.set_appended(plan.end);
-        if self.settings.sync() || plan.end / limits::WRITEBACK_STEP != start / limits::WRITEBACK_STEP {
+        self.marks.set_appended(plan.end, store_timestamp);
+        if self.settings.sync()
+            || plan.end / limits::WRITEBACK_STEP != start / limits::WRITEBACK_STEP
+        {
             self.flush.wake();
         }
         if !plan.cuts.is_empty() || crossed_spare_mark(start, plan.end, self.log.segment_bytes) {

@@ -69,7 +69,8 @@ impl ConfigFiles {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(ConfigError::Io { path: candidate, error }),
             };
-            let parsed = if content.is_empty() { Err("it is empty".into()) } else { parse(&content) };
+            let parsed =
+                if content.is_empty() { Err("it is empty".into()) } else { parse(&content) };
             match parsed {
                 Ok(value) => {
                     if let Some(problem) = problem {

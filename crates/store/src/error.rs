@@ -22,7 +22,9 @@ pub enum AppendError {
         key: &'static str,
     },
     /// The disk has no room. Reads go on, and appends too once there is room again.
-    #[error("the disk is full: {used_percent} % used, sends stop at {limit_percent} % (diskSpaceWarningLevelRatio)")]
+    #[error(
+        "the disk is full: {used_percent} % used, sends stop at {limit_percent} % (diskSpaceWarningLevelRatio)"
+    )]
     DiskFull {
         /// Used share of the disk that holds the log.
         used_percent: u32,
@@ -30,7 +32,9 @@ pub enum AppendError {
         limit_percent: u32,
     },
     /// A record, or a group that must stay together, is larger than what fits into one segment.
-    #[error("a record or batch of {size} bytes does not fit, the limit is {limit} (mappedFileSizeCommitLog)")]
+    #[error(
+        "a record or batch of {size} bytes does not fit, the limit is {limit} (mappedFileSizeCommitLog)"
+    )]
     TooLarge {
         /// Bytes of it.
         size: u64,

@@ -89,7 +89,7 @@ impl Inner {
 
     /// Makes everything that is appended now durable. Stops the store where that fails.
     pub(crate) fn sync_log(&self, turn: bool) {
-        if self.health.check_running().is_err() {
+        if self.health.has_failed() {
             return;
         }
         let durable = self.marks.durable();

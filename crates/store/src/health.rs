@@ -1,7 +1,7 @@
 //! Whether the store takes appends, and the watermarks of the log.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -14,6 +14,8 @@ pub(crate) struct Health {
     /// Whether anything does, so that the usual check is one load.
     troubled: AtomicBool,
     closing: AtomicBool,
+    /// Whether the log failed, as opposed to being closed.
+    failed: AtomicBool,
     stopped: Mutex<Option<Arc<str>>>,
     /// Used share of the disk while it is full, percent; 0 otherwise.
     full_percent: AtomicU8,
@@ -54,6 +56,16 @@ impl Health {
         self.stopped.lock().clone()
     }
 
+    /// Notes that the log failed.
+    pub(crate) fn fail(&self) {
+        self.failed.store(true, Ordering::Release);
+    }
+
+    /// Whether the log failed: what the page cache holds is unknown then.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+
     /// Stops appending for good. The first reason stays. Returns whether this was the first.
     pub(crate) fn stop(&self, reason: &str) -> bool {
         let mut stopped = self.stopped.lock();
@@ -92,11 +104,32 @@ impl Health {
 pub(crate) struct Marks {
     appended: AtomicU64,
     durable: AtomicU64,
+    dispatched: AtomicU64,
+    /// Store timestamp of the last record.
+    last_ms: AtomicI64,
 }
 
 impl Marks {
-    pub(crate) fn new(appended: u64, durable: u64) -> Marks {
-        Marks { appended: AtomicU64::new(appended), durable: AtomicU64::new(durable) }
+    /// Marks of a log that was recovered up to `end`.
+    pub(crate) fn new(end: u64, last_ms: i64) -> Marks {
+        Marks {
+            appended: AtomicU64::new(end),
+            durable: AtomicU64::new(end),
+            dispatched: AtomicU64::new(end),
+            last_ms: AtomicI64::new(last_ms),
+        }
+    }
+
+    pub(crate) fn dispatched(&self) -> u64 {
+        self.dispatched.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_dispatched(&self, end: u64) {
+        self.dispatched.store(end, Ordering::Release);
+    }
+
+    pub(crate) fn last_ms(&self) -> i64 {
+        self.last_ms.load(Ordering::Relaxed)
     }
 
     pub(crate) fn appended(&self) -> u64 {
@@ -107,7 +140,8 @@ impl Marks {
         self.durable.load(Ordering::SeqCst)
     }
 
-    pub(crate) fn set_appended(&self, end: u64) {
+    pub(crate) fn set_appended(&self, end: u64, last_ms: i64) {
+        self.last_ms.store(last_ms, Ordering::Relaxed);
         self.appended.store(end, Ordering::Release);
     }
 

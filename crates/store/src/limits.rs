@@ -47,3 +47,15 @@ pub const INDEX_QUEUE: usize = 1 << 20;
 
 /// Most messages that one query by key returns (`maxMsgsNumBatch`).
 pub const QUERY_MESSAGES: usize = 64;
+
+/// Most bytes of a record that a scan of the log takes for one: the reference's largest setting is lower.
+pub const SCANNED_RECORD_BYTES: usize = 64 << 20;
+
+/// Most missing messages of a queue that blanks stand for; a queue that lacks more starts anew.
+pub const BLANK_UNITS: u64 = 64 << 10;
+
+/// Log bytes between two checkpoints, at most: what recovery has to read after a power cut.
+pub const CHECKPOINT_BYTES: u64 = 256 << 20;
+
+/// Milliseconds between two checkpoints, at most, while anything changes.
+pub const CHECKPOINT_MS: u64 = 10_000;

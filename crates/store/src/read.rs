@@ -151,7 +151,8 @@ impl Inner {
         let Picks { ranges, got } = picks;
         let log_min = self.log.min_offset();
         let first = got.next;
-        let scan_end = first.saturating_add(limits::UNITS_PER_GET.max(want.max_messages as usize) as u64);
+        let scan_end =
+            first.saturating_add(limits::UNITS_PER_GET.max(want.max_messages as usize) as u64);
         let end = got.max.min(scan_end);
         let mut units: SmallVec<[Unit; 64]> = SmallVec::new();
         while got.next < end && got.messages < want.max_messages {
@@ -182,7 +183,9 @@ impl Inner {
                         return Ok(true);
                     }
                     match ranges.last_mut() {
-                        Some((at, len)) if *at + *len == unit.physical => *len += u64::from(unit.size),
+                        Some((at, len)) if *at + *len == unit.physical => {
+                            *len += u64::from(unit.size)
+                        }
                         _ => ranges.push((unit.physical, unit.size.into())),
                     }
                     got.messages += 1;
@@ -207,7 +210,8 @@ impl Inner {
             rest = after;
             let map = self.log.map(segment)?;
             let cover = |picks: &[Pick]| {
-                let (first, last) = (picks.first().map_or(0, |p| p.0), picks.last().map_or(0, |p| p.0 + p.1));
+                let (first, last) =
+                    (picks.first().map_or(0, |p| p.0), picks.last().map_or(0, |p| p.0 + p.1));
                 first - segment.base..last.min(segment.end()) - segment.base
             };
             let whole = cover(here);

@@ -59,11 +59,6 @@ impl Segment {
     pub(crate) fn end(&self) -> u64 {
         self.base + self.size
     }
-
-    /// Log offset behind the last byte that records and the filler's head may use.
-    pub(crate) fn capacity_end(&self) -> u64 {
-        self.end() - limits::MARK_BYTES
-    }
 }
 
 /// The segments of a log at one moment, in order and without gaps.

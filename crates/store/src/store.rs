@@ -1,11 +1,13 @@
 //! The store: its parts, its threads, and what callers may do with it.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use env::tasks::ThreadHandle;
 use env::Env;
+use env::disk::LockGuard;
+use env::tasks::ThreadHandle;
 use parking_lot::Mutex;
 
 use crate::append::{Append, Appender};
@@ -17,10 +19,14 @@ use crate::dispatch::Derived;
 use crate::error::{AppendError, OpenError, ReadError};
 use crate::flush::{Durable, Flush};
 use crate::health::{Health, Marks, Watermarks};
+use crate::index::Lookup;
 use crate::limits;
 use crate::log::Log;
+use crate::persist::Persist;
 use crate::queue::{Queue, Queues};
 use crate::read::{Get, Want};
+use crate::retention::Retention;
+use crate::search::Bound;
 use crate::settings::StoreSettings;
 use crate::wait::{Signal, Ticket};
 
@@ -44,12 +50,15 @@ pub(crate) struct Inner {
     pub(crate) appender: Appender,
     pub(crate) marks: Marks,
     pub(crate) flush: Flush,
+    pub(crate) persist: Persist,
+    pub(crate) retention: Retention,
     pub(crate) health: Health,
     pub(crate) background: Background,
     /// Wakes the keeper: a spare segment is wanted.
     pub(crate) keeper: Signal,
     /// Most bytes of the log that may await the device.
     pub(crate) dirty_limit: u64,
+    pub(crate) _lock: LockGuard,
 }
 
 /// The threads. Dropped without [`Store::close`], they end without writing anything more, as in a crash.
@@ -143,6 +152,36 @@ impl Store {
         self.inner.record(physical_offset)
     }
 
+    /// Records with a key or tag, newest first, stored from `begin_ms` to `end_ms`; at most `max`, and
+    /// never more than 64. May wait for the device, as [`Store::record`].
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn query(
+        &self,
+        topic: &str,
+        lookup: Lookup<'_>,
+        stored_ms: RangeInclusive<i64>,
+        max: usize,
+    ) -> Result<Vec<Bytes>, ReadError> {
+        self.inner.query(topic, lookup, stored_ms, max)
+    }
+
+    /// Offset in a queue by store time: with [`Bound::Lower`] that of the first message stored at
+    /// `stored_ms` or later, the max offset if there is none; with [`Bound::Upper`] that of the last
+    /// message stored at `stored_ms` or before, the min offset if there is none. May wait for the device.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn search_time(
+        &self,
+        queue: &Queue,
+        stored_ms: i64,
+        bound: Bound,
+    ) -> Result<u64, ReadError> {
+        self.inner.search_time(queue, stored_ms, bound)
+    }
+
     /// Runs something that may wait for the device on one of the store's reader threads.
     ///
     /// # Errors
@@ -168,7 +207,7 @@ impl Store {
             appended: inner.marks.appended(),
             durable: inner.marks.durable(),
             visible: inner.visible(),
-            dispatched: inner.marks.appended(),
+            dispatched: inner.marks.dispatched(),
         }
     }
 
@@ -205,14 +244,12 @@ impl Store {
     /// clones can still read what is in memory.
     pub fn close(self) {
         let inner = &self.inner;
-        let failed = inner.health.reason().is_some();
         inner.health.stop("it is being closed");
+        inner.refuse_all_pending();
         inner.tell_threads_to_end();
         let threads = std::mem::take(&mut *self.running.threads.lock());
         threads.into_iter().for_each(ThreadHandle::join);
-        if !failed {
-            inner.finish();
-        }
+        inner.finish();
     }
 }
 
@@ -232,12 +269,13 @@ impl Inner {
 
     /// Stops the store for good: nothing is appended any more.
     pub(crate) fn stop(&self, reason: &str) {
+        self.health.fail();
         if self.health.stop(reason) {
             tracing::error!(reason, "the store stops");
         }
         self.health.watchers.wake_all();
         self.flush.wake_waiters();
-        self.expire_pending();
+        self.refuse_all_pending();
     }
 
     /// What a failed write of the log means: a full disk passes, anything else does not.
@@ -252,29 +290,19 @@ impl Inner {
         AppendError::Stopped(reason.into())
     }
 
-    /// Body of the thread that writes consume queues and index.
-    fn write_derived_until_stopped(&self) {
-        while !self.health.is_closing() {
-            self.queues.shared.backlog.wait();
-            // Reported where it happens; tried again in the next pass.
-            let _ = self.queues.write_out();
-        }
-    }
-
     /// Body of the keeper's thread: the spare segment, and waits that are over.
     fn keep_until_stopped(&self) {
         while !self.health.is_closing() {
             let raised = self.keeper.wait(Duration::from_millis(50));
-            if raised && !self.health.is_closing() && let Err(error) = self.log.prepare_spare() {
+            if raised
+                && !self.health.is_closing()
+                && let Err(error) = self.log.prepare_spare()
+            {
                 tracing::warn!(%error, "cannot create a spare commit log file");
             }
             self.flush.wake_waiters();
             self.expire_pending();
+            self.keep_disk();
         }
-    }
-
-    /// Writes and syncs everything; after the threads have ended.
-    fn finish(&self) {
-        let _ = self.queues.write_out();
     }
 }

@@ -11,7 +11,7 @@
 //! a [`FrameError`].
 //!
 //! Invariants: a decoded frame borrows from the read buffer; decoding allocates nothing for headers
-//! of up to 24 fields and is bounded by [`crate::limits`].
+//! of up to 20 fields and is bounded by [`crate::limits`].
 
 mod binary;
 mod fields;
@@ -223,6 +223,7 @@ impl<'a> Frames<'a> {
     ///
     /// # Errors
     /// When the connection must be closed. The frames before were valid.
+    #[inline]
     #[expect(clippy::should_implement_trait, reason = "an iterator would go on after an error")]
     pub fn next(&mut self) -> Result<Option<Frame<'a>>, FrameError> {
         let rest = &self.buf[self.at..];
@@ -249,6 +250,7 @@ impl<'a> Frames<'a> {
 }
 
 /// Bytes of the frame that starts at `bytes[0]`, if its length word is there.
+#[inline]
 fn frame_size(bytes: &[u8], max_frame: usize) -> Result<Option<usize>, FrameError> {
     let Some(word) = bytes.first_chunk() else { return Ok(None) };
     let length = i32::from_be_bytes(*word);
@@ -267,6 +269,7 @@ impl<'a> Frame<'a> {
     ///
     /// # Errors
     /// When `bytes` are not one whole, valid frame.
+    #[inline]
     pub fn decode(bytes: &'a [u8]) -> Result<Self, FrameError> {
         let rest = match frame_size(bytes, usize::MAX)? {
             Some(size) if size == bytes.len() => &bytes[4..],
@@ -277,30 +280,24 @@ impl<'a> Frame<'a> {
         let Some((header, body)) = rest.split_at_checked(header) else {
             return Err(FrameError::HeaderLength { header, frame: rest.len() + 4 });
         };
-        let mut frame = match word[0] {
-            0 => json::decode(header)?,
-            1 => binary::decode(header)?,
-            format => return Err(FrameError::Format(format)),
-        };
-        frame.body = body;
-        frame.bytes = bytes;
-        Ok(frame)
-    }
-
-    /// A frame without any field set, as Java's defaults have it.
-    fn empty(format: Format, header: &'a [u8]) -> Self {
-        Self {
+        let mut frame = Self {
             code: 0,
             opaque: 0,
             flag: 0,
             version: 0,
             language: Language::Java,
-            format,
+            format: Format::Json,
             remark: None,
             fields: Fields::new(header),
-            body: &[],
-            bytes: &[],
+            body,
+            bytes,
+        };
+        match word[0] {
+            0 => json::decode(header, &mut frame)?,
+            1 => binary::decode(header, &mut frame)?,
+            format => return Err(FrameError::Format(format)),
         }
+        Ok(frame)
     }
 }
 

@@ -10,11 +10,17 @@
 //!
 //! Absent: sockets, files, clocks, threads, and every decision about what a request means.
 //!
-//! Start at [`frame`] for what travels, [`record`] for what is stored, [`call`] for the seam.
+//! Start at [`frame`] and [`codes`] for what travels, [`record`] for what is stored, [`call`] for the
+//! seam.
 
+pub mod batch;
+pub mod body;
 pub mod call;
+pub mod codes;
+pub mod compress;
 pub mod flags;
 pub mod frame;
+pub mod header;
 pub mod ids;
 pub mod java_hash;
 pub mod limits;
@@ -25,6 +31,8 @@ pub mod reply_codes;
 pub mod text;
 
 pub use call::{Call, Replies};
+pub use codes::{BrokerRequest, ClientRequest, NamesrvRequest, RequestCode};
 pub use frame::{Fields, Format, Frame, FrameError, FrameWriter, Frames, Language};
+pub use header::{Header, HeaderError};
 pub use peer::Peer;
 pub use text::Text;

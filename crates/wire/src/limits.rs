@@ -19,9 +19,6 @@ pub const MAX_FRAME: usize = 16 * 1024 * 1024;
 /// Most ext fields of one header. Java knows no limit; the largest real header has 21 fields.
 pub const MAX_FIELDS: usize = 1024;
 
-/// Most bytes of an ext field's name.
-pub const MAX_FIELD_NAME: usize = u16::MAX as usize;
-
 /// Deepest nesting of JSON values that is read.
 pub const MAX_JSON_DEPTH: usize = 64;
 
@@ -37,3 +34,12 @@ pub const MAX_OUTBOX_BYTES: usize = 4 * 1024 * 1024;
 
 /// Most requests that one client may owe an answer (`serverAsyncSemaphoreValue`).
 pub const MAX_PEER_CALLS: usize = 64;
+
+/// Most values of one JSON body: 100,000 topics have a million.
+pub const MAX_JSON_VALUES: usize = 1 << 21;
+
+/// Most values that references (`$ref`) of one JSON body may copy.
+pub const MAX_REFERENCED_VALUES: usize = 1 << 16;
+
+/// Most bytes of a decompressed registration.
+pub const MAX_REGISTRATION: usize = 32 * 1024 * 1024;

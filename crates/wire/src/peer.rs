@@ -29,6 +29,7 @@ pub struct Peer {
     outbox: Mutex<Outbox>,
     waker: AtomicWaker,
     calls: Mutex<BTreeMap<i32, Arc<Slot>>>,
+    max_calls: usize,
     next_opaque: AtomicI32,
     format: AtomicU8,
 }
@@ -44,6 +45,17 @@ impl Peer {
     /// A connection between `remote` and `local`; `id` is unique in the process.
     #[must_use]
     pub fn new(id: u64, remote: SocketAddr, local: SocketAddr) -> Arc<Self> {
+        Self::with_calls(id, remote, local, MAX_PEER_CALLS)
+    }
+
+    /// The same for the side that opened the connection, which may await `max_calls` answers.
+    #[must_use]
+    pub fn with_calls(
+        id: u64,
+        remote: SocketAddr,
+        local: SocketAddr,
+        max_calls: usize,
+    ) -> Arc<Self> {
         Arc::new(Self {
             id,
             remote,
@@ -51,6 +63,7 @@ impl Peer {
             outbox: Mutex::default(),
             waker: AtomicWaker::new(),
             calls: Mutex::default(),
+            max_calls,
             next_opaque: AtomicI32::new(0),
             format: AtomicU8::new(Format::Json as u8),
         })
@@ -127,7 +140,7 @@ impl Peer {
         let call = PeerCall { peer: Arc::clone(self), opaque, slot };
         let head = Head { opaque, ..Head::request(code, self.format()) };
         let mut calls = self.calls.lock();
-        if calls.len() == MAX_PEER_CALLS {
+        if calls.len() >= self.max_calls {
             call.slot.set(Err(PeerError::Full));
             return call;
         }
@@ -208,8 +221,8 @@ fn encode(head: &Head, fields: impl FnOnce(&mut FrameWriter<'_>), body: &[u8]) -
 pub enum PeerError {
     /// Too much is queued for this client, or it owes too many answers.
     #[error(
-        "the client at the other end is too slow: {MAX_OUTBOX_FRAMES} frames, \
-             {MAX_OUTBOX_BYTES} bytes or {MAX_PEER_CALLS} calls wait for it"
+        "the peer is too slow: {MAX_OUTBOX_FRAMES} frames, {MAX_OUTBOX_BYTES} bytes or the most \
+         calls wait for it"
     )]
     Full,
     /// The connection is closed.

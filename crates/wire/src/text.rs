@@ -25,11 +25,6 @@ impl<'a> Text<'a> {
         Self { raw, escaped }
     }
 
-    /// The bytes as they came: escaped if `escaped`.
-    pub(crate) const fn raw(&self) -> (&'a [u8], bool) {
-        (self.raw, self.escaped)
-    }
-
     /// The bytes, if they need no unescaping. They may be invalid UTF-8.
     #[must_use]
     pub const fn as_plain(&self) -> Option<&'a [u8]> {
@@ -52,7 +47,10 @@ impl<'a> Text<'a> {
     #[must_use]
     pub fn to_str(&self) -> Cow<'a, str> {
         match self.to_bytes() {
-            Cow::Borrowed(bytes) => String::from_utf8_lossy(bytes),
+            Cow::Borrowed(bytes) => match std::str::from_utf8(bytes) {
+                Ok(text) => Cow::Borrowed(text),
+                Err(_) => String::from_utf8_lossy(bytes),
+            },
             Cow::Owned(bytes) => Cow::Owned(
                 String::from_utf8(bytes)
                     .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()),
@@ -61,15 +59,18 @@ impl<'a> Text<'a> {
     }
 
     /// The unescaped bytes; borrowed unless the text holds escapes.
+    #[inline]
     #[must_use]
     pub fn to_bytes(&self) -> Cow<'a, [u8]> {
-        if !self.escaped {
-            return Cow::Borrowed(self.raw);
-        }
+        if self.escaped { Cow::Owned(self.unescaped()) } else { Cow::Borrowed(self.raw) }
+    }
+
+    #[cold]
+    fn unescaped(&self) -> Vec<u8> {
         let mut out = vec![0; self.raw.len()];
         let len = unescape(self.raw, &mut out);
         out.truncate(len);
-        Cow::Owned(out)
+        out
     }
 
     /// Appends the unescaped bytes to `out`.
@@ -87,7 +88,7 @@ impl<'a> Text<'a> {
     /// The number, as Java's `Long.parseLong` reads it: an optional sign, decimal digits.
     #[must_use]
     pub fn parse_i64(&self) -> Option<i64> {
-        parse_i64(&self.to_bytes())
+        if self.escaped { parse_i64(&self.to_bytes()) } else { parse_i64(self.raw) }
     }
 
     /// The number, if it fits 32 bits.

@@ -1,6 +1,7 @@
 //! What a message can be found by, and the hashes that stand for it in index files.
 
 use wire::java_hash::extend;
+use wire::props::{self, names};
 
 /// The properties of a message that it can be found by.
 #[derive(Debug, Clone, Copy, Default)]
@@ -23,6 +24,39 @@ pub(crate) fn hash_keys(keys: &Keys<'_>, topic: &str, out: &mut Vec<u32>) {
     if let Some(tag) = keys.tag.filter(|tag| !tag.is_empty()) {
         out.push(index_hash(extend(extend(prefix, "T#"), tag)));
     }
+}
+
+/// What a query asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lookup<'a> {
+    /// Messages with this unique key or among whose keys is this.
+    Key(&'a str),
+    /// Messages with this tag.
+    Tag(&'a str),
+}
+
+impl Lookup<'_> {
+    /// Whether a message with these properties is meant.
+    pub(crate) fn matches(&self, properties: &[u8]) -> bool {
+        let has = |name, want: &str| props::get(properties, name) == Some(want.as_bytes());
+        match self {
+            Lookup::Tag(tag) => has(names::TAGS, tag),
+            Lookup::Key(key) => {
+                let keys = props::get(properties, names::KEYS).unwrap_or_default();
+                has(names::UNIQ_KEY, key)
+                    || keys.split(|byte| *byte == b' ').any(|word| word == key.as_bytes())
+            }
+        }
+    }
+}
+
+/// The hash to look for.
+pub(crate) fn hash_lookup(lookup: Lookup<'_>, topic: &str) -> u32 {
+    let prefix = extend(extend(0, topic), "#");
+    index_hash(match lookup {
+        Lookup::Key(key) => extend(prefix, key),
+        Lookup::Tag(tag) => extend(extend(prefix, "T#"), tag),
+    })
 }
 
 /// The hash as index files hold it: its absolute value, 0 where Java has none.

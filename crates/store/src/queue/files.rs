@@ -212,7 +212,12 @@ impl Files {
                 return Err(error);
             }
         }
-        if !unsynced.is_empty() { self.shared.disk.sync_dir(&self.dir) } else { Ok(()) }
+        if unsynced.is_empty() {
+            return Ok(());
+        }
+        // The names too: of the file, the queue's directory, and the topic's.
+        let up_to_root = self.dir.ancestors().take_while(|dir| dir.starts_with(&self.shared.root));
+        up_to_root.map(|dir| self.shared.disk.sync_dir(dir)).collect()
     }
 
     /// Deletes files from the first on while `gone` says so of their last unit, never the file that

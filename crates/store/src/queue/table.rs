@@ -1,6 +1,7 @@
 //! All queues, by topic and id.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -8,7 +9,8 @@ use parking_lot::RwLock;
 
 use super::files::FilesShared;
 use super::writer::Backlog;
-use super::{Queue, Shared};
+use super::{Queue, Shared, Unit};
+use crate::limits;
 
 /// All queues of a store.
 #[derive(Debug)]
@@ -52,6 +54,33 @@ impl Queues {
     /// All queues at this moment.
     pub(crate) fn all(&self) -> Vec<Arc<Queue>> {
         self.by_topic.read().values().flat_map(|queues| queues.values().cloned()).collect()
+    }
+
+    /// Makes `offset` the next one of a queue whose messages before it are gone: blanks stand for a few,
+    /// a queue that lacks more starts anew. In recovery only.
+    pub(crate) fn skip_to(&self, queue: &Arc<Queue>, offset: u64) -> io::Result<()> {
+        let next = queue.next();
+        if offset == next {
+            return Ok(());
+        }
+        tracing::error!(
+            topic = queue.topic(),
+            queue = queue.id(),
+            from = next,
+            to = offset,
+            "messages are missing in the log"
+        );
+        if next > queue.first() && offset - next <= limits::BLANK_UNITS {
+            for blank in next..offset {
+                queue.assign();
+                queue.push(blank, Unit::BLANK);
+            }
+            return Ok(());
+        }
+        self.write_out()?;
+        queue.files.clear()?;
+        queue.reset(offset);
+        Ok(())
     }
 
     /// Says where the log starts now.

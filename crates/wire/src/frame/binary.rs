@@ -5,42 +5,13 @@
 //! remarkLen i32 | remark | extLen i32 | { nameLen i16 | name | valueLen i32 | value }*
 //! ```
 
+use super::fields::Span;
 use super::{Format, Frame, FrameError, Language};
-use crate::text::Text;
 
-/// Decodes a binary header; the frame's body and bytes are still to be set.
-pub(super) fn decode(header: &[u8]) -> Result<Frame<'_>, FrameError> {
-    let mut frame = Frame::empty(Format::Binary, header);
+/// Decodes a binary header into `frame`.
+pub(super) fn decode<'a>(header: &'a [u8], frame: &mut Frame<'a>) -> Result<(), FrameError> {
     let mut read = Read { bytes: header, at: 0 };
-    frame.code = i32::from(i16::from_be_bytes(read.array()?));
-    let [language] = read.array()?;
-    frame.language = Language::from_code(language.into()).unwrap_or(Language::Unknown);
-    frame.version = i32::from(i16::from_be_bytes(read.array()?));
-    frame.opaque = i32::from_be_bytes(read.array()?);
-    frame.flag = i32::from_be_bytes(read.array()?);
-    if !frame.is_response() {
-        frame.code = untruncated(frame.code);
-    }
-    let remark_len = i32::from_be_bytes(read.array()?);
-    let (_, remark) = read.take(remark_len)?;
-    frame.remark = (!remark.is_empty()).then_some(remark);
-    let fields_len = i32::from_be_bytes(read.array()?);
-    let fields_at = read.at;
-    if fields_len > 0 {
-        read.take(fields_len)?;
-        let mut read = Read { bytes: &header[..read.at], at: fields_at };
-        while read.at < read.bytes.len() {
-            let name_len = i16::from_be_bytes(read.array()?);
-            let name = read.take(name_len.into())?;
-            let value_len = i32::from_be_bytes(read.array()?);
-            let value = read.take(value_len)?;
-            // An empty name or value is null to the reference.
-            if !name.1.is_empty() && !value.1.is_empty() {
-                frame.fields.push(name, value)?;
-            }
-        }
-    }
-    Ok(frame)
+    read.header(frame).map_err(|what| FrameError::Header { what, at: read.at })
 }
 
 /// Undoes what 16 bits do to the codes above 32,767. No real code has one of the values that these
@@ -58,22 +29,61 @@ struct Read<'a> {
 }
 
 impl<'a> Read<'a> {
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], FrameError> {
-        let chunk = self.bytes[self.at..].first_chunk().ok_or(self.short())?;
+    fn header(&mut self, frame: &mut Frame<'a>) -> Result<(), &'static str> {
+        frame.format = Format::Binary;
+        frame.code = i32::from(i16::from_be_bytes(self.array()?));
+        let [language] = self.array()?;
+        frame.language = Language::from_code(language.into()).unwrap_or(Language::Unknown);
+        frame.version = i32::from(i16::from_be_bytes(self.array()?));
+        frame.opaque = i32::from_be_bytes(self.array()?);
+        frame.flag = i32::from_be_bytes(self.array()?);
+        if !frame.is_response() {
+            frame.code = untruncated(frame.code);
+        }
+        let remark_len = i32::from_be_bytes(self.array()?);
+        let remark = self.take(remark_len)?;
+        frame.remark = (!remark.is_empty()).then(|| remark.text(self.bytes));
+        let fields_len = i32::from_be_bytes(self.array()?);
+        if fields_len > 0 {
+            let at = self.at;
+            self.take(fields_len)?;
+            Read { bytes: &self.bytes[..self.at], at }.fields(frame)?;
+        }
+        Ok(())
+    }
+
+    fn fields(&mut self, frame: &mut Frame<'a>) -> Result<(), &'static str> {
+        while self.at < self.bytes.len() {
+            let name_len = i16::from_be_bytes(self.array()?);
+            let name = self.take(name_len.into())?;
+            let value_len = i32::from_be_bytes(self.array()?);
+            let value = self.take(value_len)?;
+            // An empty name or value is null to the reference.
+            if !name.is_empty() && !value.is_empty() {
+                frame.fields.push(name, value)?;
+            }
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], &'static str> {
+        let chunk = self.bytes[self.at..].first_chunk().ok_or(TOO_SHORT)?;
         self.at += N;
         Ok(*chunk)
     }
 
-    /// The next `len` bytes as text, with their position.
-    fn take(&mut self, len: i32) -> Result<(usize, Text<'a>), FrameError> {
+    /// The place of the next `len` bytes.
+    #[inline]
+    fn take(&mut self, len: i32) -> Result<Span, &'static str> {
         let at = self.at;
-        let len = usize::try_from(len).map_err(|_| self.short())?;
-        let bytes = self.bytes[at..].get(..len).ok_or(self.short())?;
+        let len = usize::try_from(len).map_err(|_| TOO_SHORT)?;
+        if len > self.bytes.len() - at {
+            return Err(TOO_SHORT);
+        }
         self.at += len;
-        Ok((at, Text::plain(bytes)))
-    }
-
-    fn short(&self) -> FrameError {
-        FrameError::Header { what: "a length exceeds the header", at: self.at }
+        Ok(Span::new(at, self.at, false))
     }
 }
+
+const TOO_SHORT: &str = "a length exceeds the header";

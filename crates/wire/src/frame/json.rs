@@ -1,34 +1,19 @@
 //! The JSON header, read in one pass.
 
-use super::{Format, Frame, FrameError, Language};
+use super::fields::Span;
+use super::{Frame, FrameError, Language};
 use crate::limits::MAX_JSON_DEPTH;
-use crate::text::{self, Text};
+use crate::text;
 
-/// Decodes a JSON header; the frame's body and bytes are still to be set.
-pub(super) fn decode(header: &[u8]) -> Result<Frame<'_>, FrameError> {
-    let mut frame = Frame::empty(Format::Json, header);
+/// Decodes a JSON header into `frame`, which holds the defaults of missing fields.
+pub(super) fn decode<'a>(header: &'a [u8], frame: &mut Frame<'a>) -> Result<(), FrameError> {
     let mut scan = Scan { bytes: header, at: 0 };
-    scan.expect(b'{', "the header is not an object")?;
-    while !scan.object_ends()? {
-        let name = scan.name()?.to_bytes();
-        match &*name {
-            b"code" => frame.code = scan.number()?,
-            b"opaque" => frame.opaque = scan.number()?,
-            b"flag" => frame.flag = scan.number()?,
-            b"version" => frame.version = scan.number()?,
-            b"language" => frame.language = scan.language()?,
-            b"remark" => frame.remark = scan.value()?.map(|(_, text)| text),
-            b"extFields" => scan.fields(&mut frame)?,
-            _ => drop(scan.value()?),
-        }
-        scan.skip_comma();
-    }
-    scan.skip_blanks();
-    if scan.at < header.len() {
-        return Err(scan.error("bytes behind the object"));
-    }
-    Ok(frame)
+    scan.header(frame).map_err(|what| FrameError::Header { what, at: scan.at })
 }
+
+/// What is wrong is a text; where, is where the scan stopped. Both, and a [`Span`], travel in
+/// registers: results that go through memory took more time than all scanning.
+type Scanned<T> = Result<T, &'static str>;
 
 struct Scan<'a> {
     bytes: &'a [u8],
@@ -36,14 +21,35 @@ struct Scan<'a> {
 }
 
 impl<'a> Scan<'a> {
-    fn error(&self, what: &'static str) -> FrameError {
-        FrameError::Header { what, at: self.at }
+    fn header(&mut self, frame: &mut Frame<'a>) -> Scanned<()> {
+        self.expect(b'{', "the header is not an object")?;
+        while !self.object_ends()? {
+            let name = self.name()?.text(self.bytes).to_bytes();
+            match &*name {
+                b"code" => frame.code = self.number()?,
+                b"opaque" => frame.opaque = self.number()?,
+                b"flag" => frame.flag = self.number()?,
+                b"version" => frame.version = self.number()?,
+                b"language" => frame.language = self.language()?,
+                b"remark" => {
+                    let remark = self.value()?;
+                    frame.remark = (!remark.is_null()).then(|| remark.text(self.bytes));
+                }
+                b"extFields" => self.fields(frame)?,
+                _ => drop(self.value()?),
+            }
+            self.skip_comma();
+        }
+        self.skip_blanks();
+        if self.at < self.bytes.len() { Err("bytes behind the object") } else { Ok(()) }
     }
 
+    #[inline]
     fn peek(&self) -> Option<u8> {
         self.bytes.get(self.at).copied()
     }
 
+    #[inline]
     fn skip_blanks(&mut self) {
         while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
             self.at += 1;
@@ -51,17 +57,19 @@ impl<'a> Scan<'a> {
     }
 
     /// Skips blanks and the byte that must follow.
-    fn expect(&mut self, byte: u8, what: &'static str) -> Result<(), FrameError> {
+    #[inline]
+    fn expect(&mut self, byte: u8, what: &'static str) -> Scanned<()> {
         self.skip_blanks();
         if self.peek() != Some(byte) {
-            return Err(self.error(what));
+            return Err(what);
         }
         self.at += 1;
         Ok(())
     }
 
     /// Where a member may start: whether the object ends instead.
-    fn object_ends(&mut self) -> Result<bool, FrameError> {
+    #[inline]
+    fn object_ends(&mut self) -> Scanned<bool> {
         self.skip_blanks();
         match self.peek() {
             Some(b'"' | b'\'') => Ok(false),
@@ -69,11 +77,12 @@ impl<'a> Scan<'a> {
                 self.at += 1;
                 Ok(true)
             }
-            _ => Err(self.error("a quoted name or the object's end is missing")),
+            _ => Err("a quoted name or the object's end is missing"),
         }
     }
 
     /// Behind a member: one comma, which may be missing, or trail the last member.
+    #[inline]
     fn skip_comma(&mut self) {
         self.skip_blanks();
         if self.peek() == Some(b',') {
@@ -82,7 +91,8 @@ impl<'a> Scan<'a> {
     }
 
     /// A quoted name and its colon.
-    fn name(&mut self) -> Result<Text<'a>, FrameError> {
+    #[inline]
+    fn name(&mut self) -> Scanned<Span> {
         let name = self.string()?;
         self.expect(b':', "a colon is missing")?;
         self.skip_blanks();
@@ -91,7 +101,7 @@ impl<'a> Scan<'a> {
 
     /// The string that starts here with its quote, single or double.
     #[inline]
-    fn string(&mut self) -> Result<Text<'a>, FrameError> {
+    fn string(&mut self) -> Scanned<Span> {
         let quote = self.bytes[self.at];
         let start = self.at + 1;
         let mut at = start;
@@ -112,32 +122,39 @@ impl<'a> Scan<'a> {
                     at += 2;
                 }
                 Some(_) => at += 1,
-                None => return Err(self.error("a string does not end")),
+                None => return Err("a string does not end"),
             }
         }
         self.at = at + 1;
-        Ok(Text::json(&self.bytes[start..at], escaped))
+        Ok(Span::new(start, at, escaped))
     }
 
-    /// Any value, with its position; a string without its quotes, anything else as its own text,
-    /// null as nothing.
-    fn value(&mut self) -> Result<Option<(usize, Text<'a>)>, FrameError> {
+    /// Any value: a string without its quotes, anything else as its own text, null as [`Span::NULL`].
+    #[inline]
+    fn value(&mut self) -> Scanned<Span> {
+        match self.peek() {
+            Some(b'"' | b'\'') => self.string(),
+            _ => self.bare_value(),
+        }
+    }
+
+    /// A value that is no string.
+    fn bare_value(&mut self) -> Scanned<Span> {
         let start = self.at;
         match self.peek() {
-            Some(b'"' | b'\'') => return self.string().map(|text| Some((start + 1, text))),
             Some(b'{' | b'[') => self.skip_nested()?,
             Some(b'0'..=b'9' | b'-' | b'+') => self.skip_word(),
             Some(b't' | b'f' | b'n') => {
                 self.skip_word();
                 match &self.bytes[start..self.at] {
-                    b"null" => return Ok(None),
+                    b"null" => return Ok(Span::NULL),
                     b"true" | b"false" => {}
-                    _ => return Err(self.error("an unknown literal")),
+                    _ => return Err("an unknown literal"),
                 }
             }
-            _ => return Err(self.error("a value is missing")),
+            _ => return Err("a value is missing"),
         }
-        Ok(Some((start, Text::plain(&self.bytes[start..self.at]))))
+        Ok(Span::new(start, self.at, false))
     }
 
     /// Skips the letters, digits and signs of a number or literal.
@@ -148,7 +165,7 @@ impl<'a> Scan<'a> {
     }
 
     /// Skips an object or array by matching brackets; strings hide theirs.
-    fn skip_nested(&mut self) -> Result<(), FrameError> {
+    fn skip_nested(&mut self) -> Scanned<()> {
         let mut depth = 0;
         loop {
             match self.peek() {
@@ -157,12 +174,12 @@ impl<'a> Scan<'a> {
                     continue;
                 }
                 Some(b'{' | b'[') if depth == MAX_JSON_DEPTH => {
-                    return Err(self.error("values are nested too deep"));
+                    return Err("values are nested too deep");
                 }
                 Some(b'{' | b'[') => depth += 1,
                 Some(b'}' | b']') => depth -= 1,
                 Some(_) => {}
-                None => return Err(self.error("a nested value does not end")),
+                None => return Err("a nested value does not end"),
             }
             self.at += 1;
             if depth == 0 {
@@ -172,48 +189,49 @@ impl<'a> Scan<'a> {
     }
 
     /// A 32-bit number, also as a string; null and the empty string are 0.
-    fn number(&mut self) -> Result<i32, FrameError> {
+    #[inline]
+    fn number(&mut self) -> Scanned<i32> {
         match self.value()? {
-            None => Ok(0),
-            Some((_, text)) if text.is_empty() => Ok(0),
-            Some((_, text)) => {
-                text.parse_i32().ok_or_else(|| self.error("not a number of 32 bits"))
-            }
+            span if span.is_empty() => Ok(0),
+            span => span.text(self.bytes).parse_i32().ok_or("not a number of 32 bits"),
         }
     }
 
     /// A language by name, or by code as a number or as a string.
-    fn language(&mut self) -> Result<Language, FrameError> {
+    fn language(&mut self) -> Scanned<Language> {
         let quoted = matches!(self.peek(), Some(b'"' | b'\''));
-        let Some((_, value)) = self.value()? else { return Ok(Language::Unknown) };
+        let value = self.value()?;
+        if value.is_null() {
+            return Ok(Language::Unknown);
+        }
+        let value = value.text(self.bytes);
+        if value == "JAVA" {
+            return Ok(Language::Java);
+        }
         match value.parse_i64() {
             Some(code) => match Language::from_code(code) {
                 Some(language) => Ok(language),
                 None if quoted => Ok(Language::Unknown),
-                None => Err(self.error("no language has this number")),
+                None => Err("no language has this number"),
             },
             None if quoted => Ok(Language::from_name(&value.to_bytes())),
-            None => Err(self.error("the language is neither name nor number")),
+            None => Err("the language is neither name nor number"),
         }
     }
 
     /// The object of ext fields; null and the empty string stand for none.
-    fn fields(&mut self, frame: &mut Frame<'a>) -> Result<(), FrameError> {
+    fn fields(&mut self, frame: &mut Frame<'a>) -> Scanned<()> {
         frame.fields.clear();
         if self.peek() != Some(b'{') {
-            return match self.value()? {
-                None => Ok(()),
-                Some((_, text)) if text.is_empty() => Ok(()),
-                Some(_) => Err(self.error("extFields is not an object")),
-            };
+            let empty = self.value()?.is_empty();
+            return if empty { Ok(()) } else { Err("extFields is not an object") };
         }
         self.at += 1;
         while !self.object_ends()? {
-            let name_at = self.at + 1;
             let name = self.name()?;
             match self.value()? {
-                Some(value) => frame.fields.push((name_at, name), value)?,
-                None => frame.fields.remove(name),
+                value if value.is_null() => frame.fields.remove(name),
+                value => frame.fields.push(name, value)?,
             }
             self.skip_comma();
         }

@@ -1,0 +1,326 @@
+//! One connection: read → handle all frames of the read → one write, in one task, in one poll.
+//!
+//! A pass reads once (at most [`limits::READ_BYTES`], into a buffer that all connections of the
+//! thread share), lets the [`wire::Call`] answer every complete frame, adds what else is due
+//! (answers that were waited for, frames pushed to the peer), and writes all of it at once. In the
+//! steady state that is one `recv` and one `send`: a read that did not fill the buffer has emptied
+//! the socket, so the next one waits for the poller without asking the kernel.
+//!
+//! While an earlier write is not finished, nothing is read, no awaited answer is collected and no
+//! push is taken: all of these wait, bounded, where they are. A handler that has answered much may
+//! leave the rest of its frames; it gets them again when the answers are written.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::mem;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Relaxed, Release};
+use std::task::{Context, Poll};
+
+use futures_util::stream::{FuturesUnordered, Stream};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use wire::call::{Later, Replies};
+use wire::{FrameError, Frames, Peer};
+
+use crate::connections::{Connections, Registered};
+use crate::limits;
+use crate::preamble::{self, Preamble, Refused};
+
+thread_local! {
+    /// What a pass works with. Connections take turns on a thread, so they share it: it stays in the
+    /// cache, and a connection that waits holds none.
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+#[derive(Default)]
+struct Scratch {
+    input: Vec<u8>,
+    replies: Replies,
+}
+
+/// Why a connection ends.
+#[derive(Debug, thiserror::Error)]
+enum End {
+    #[error("closed by the peer")]
+    Closed,
+    #[error("closed by this side")]
+    Stopped,
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error(transparent)]
+    Preamble(#[from] Refused),
+}
+
+/// Who opened a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Opened {
+    /// The peer, perhaps through a proxy that says so first.
+    ByPeer,
+    /// This side.
+    ByUs,
+}
+
+/// Serves `socket` in a task until it ends.
+pub(crate) fn spawn(
+    connections: &Arc<Connections>,
+    registered: Registered,
+    socket: TcpStream,
+    peer: Arc<Peer>,
+    opened: Opened,
+) {
+    let id = registered.id;
+    let conn = Conn {
+        connections: connections.clone(),
+        registered,
+        socket,
+        peer,
+        fresh: opened == Opened::ByPeer,
+        carry: Vec::new(),
+        needed: 0,
+        backlog: false,
+        unsent: Replies::default(),
+        parked: None,
+    };
+    let task = connections.env.tasks.spawn("net-connection", conn.run());
+    connections.attach(id, task);
+}
+
+struct Conn {
+    connections: Arc<Connections>,
+    registered: Registered,
+    socket: TcpStream,
+    peer: Arc<Peer>,
+    /// The first frame is still to come; a PROXY header may precede it.
+    fresh: bool,
+    /// The start of an incomplete frame.
+    carry: Vec<u8>,
+    /// Size of the frame in `carry`, once known.
+    needed: usize,
+    /// `carry` starts with a complete frame: the handler stopped before it, for it had answered much.
+    backlog: bool,
+    /// What an unfinished write left; nothing most of the time.
+    unsent: Replies,
+    /// Answers that are waited for.
+    parked: Option<FuturesUnordered<Later>>,
+}
+
+impl Drop for Conn {
+    /// Also runs when the task is aborted: the end of a connection is always heard of.
+    fn drop(&mut self) {
+        self.peer.close();
+        self.connections.call.disconnected(&self.peer);
+    }
+}
+
+impl Conn {
+    async fn run(mut self) {
+        let end = poll_fn(|cx| self.poll(cx)).await;
+        let (listener, peer) = (self.connections.name, self.peer.remote());
+        match end {
+            End::Closed | End::Stopped | End::Io(_) => {
+                tracing::debug!(listener, %peer, "connection ended: {end}");
+            }
+            End::Frame(_) | End::Preamble(_) => {
+                self.connections.metrics.faulted.add(1);
+                tracing::warn!(listener, %peer, "connection closed: {end}");
+            }
+        }
+    }
+
+    /// Makes passes until there is nothing to do or it is another task's turn.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        for _ in 0..limits::PASSES {
+            let passed = SCRATCH.with_borrow_mut(|scratch| self.pass(scratch, cx));
+            match passed {
+                Ok(true) => {}
+                Ok(false) => {
+                    let parked = self.parked.as_ref().is_some_and(|p| !p.is_empty());
+                    let busy = parked || !self.unsent.is_empty();
+                    self.registered.state.busy.store(busy, Release);
+                    if !busy && self.connections.is_stopping() {
+                        return Poll::Ready(End::Stopped);
+                    }
+                    return Poll::Pending;
+                }
+                Err(end) => return Poll::Ready(end),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// One pass; false when every source is exhausted and will wake this task.
+    fn pass(&mut self, scratch: &mut Scratch, cx: &mut Context<'_>) -> Result<bool, End> {
+        if !self.unsent.is_empty() {
+            let mut unsent = mem::take(&mut self.unsent);
+            let written = self.write(&mut unsent, cx);
+            self.unsent = unsent;
+            written?;
+            if !self.unsent.is_empty() {
+                return Ok(false);
+            }
+            self.unsent = Replies::default();
+        }
+        let Scratch { input, replies } = scratch;
+        let handled = self.read(input, replies, cx);
+        let collected = self.collect(replies, cx);
+        let written = self.write(replies, cx);
+        if handled.is_err() || written.is_err() || !replies.is_empty() {
+            self.unsent = mem::take(replies);
+        }
+        written?;
+        Ok((handled? || collected) && self.unsent.is_empty())
+    }
+
+    /// Reads once and handles the frames that are complete; false when there was nothing to read.
+    fn read(
+        &mut self,
+        input: &mut Vec<u8>,
+        replies: &mut Replies,
+        cx: &mut Context<'_>,
+    ) -> Result<bool, End> {
+        let parked = self.parked.as_ref().map_or(0, FuturesUnordered::len);
+        if parked >= limits::PARKED_PER_CONNECTION || self.connections.is_stopping() {
+            return Ok(false);
+        }
+        if self.backlog {
+            self.handle_carry(replies)?;
+            return Ok(true);
+        }
+        input.resize(limits::READ_BYTES, 0);
+        let in_front = if self.carry.len() <= limits::CARRY_BYTES { self.carry.len() } else { 0 };
+        input[..in_front].copy_from_slice(&self.carry[..in_front]);
+        let mut buffer = ReadBuf::new(&mut input[in_front..]);
+        let Poll::Ready(read) = Pin::new(&mut self.socket).poll_read(cx, &mut buffer) else {
+            return Ok(false);
+        };
+        read?;
+        let count = buffer.filled().len();
+        if count == 0 {
+            return Err(End::Closed);
+        }
+        let metrics = &self.connections.metrics;
+        metrics.reads.add(1);
+        metrics.bytes_in.add(count as u64);
+        self.registered.state.active.store(true, Relaxed);
+        let data = &input[..in_front + count];
+        if in_front == self.carry.len() {
+            let done = self.handle(data, replies)?;
+            self.keep(&data[done..]);
+        } else {
+            self.extend_carry(data);
+            if self.carry.len() >= self.needed {
+                self.handle_carry(replies)?;
+            }
+        }
+        Ok(true)
+    }
+
+    fn handle_carry(&mut self, replies: &mut Replies) -> Result<(), End> {
+        let carry = mem::take(&mut self.carry);
+        let done = self.handle(&carry, replies)?;
+        self.keep(&carry[done..]);
+        Ok(())
+    }
+
+    /// Lets the frames in `data` be answered; returns the bytes that are done with.
+    fn handle(&mut self, data: &[u8], replies: &mut Replies) -> Result<usize, End> {
+        let skipped = if self.fresh {
+            match preamble::read(data) {
+                Preamble::More => return Ok(0),
+                Preamble::Refused(refused) => return Err(refused.into()),
+                Preamble::Frames { len, source } => {
+                    if let Some(source) = source {
+                        self.peer = Peer::new(self.registered.id, source, self.peer.local());
+                    }
+                    self.fresh = false;
+                    len
+                }
+            }
+        } else {
+            0
+        };
+        let mut frames = Frames::new(&data[skipped..], self.connections.limits.frame_bytes);
+        self.connections.call.call_batch(&self.peer, &mut frames, replies)?;
+        let done = frames.consumed();
+        self.needed = frames.needed().unwrap_or(0);
+        // The shortest frame has 8 bytes.
+        let more = self.needed == 0 && data.len() - skipped - done >= 8;
+        self.backlog = more && done > 0;
+        Ok(skipped + done)
+    }
+
+    /// Keeps the start of an incomplete frame, or nothing.
+    fn keep(&mut self, rest: &[u8]) {
+        if rest.is_empty() {
+            if self.carry.capacity() > 0 {
+                self.carry = Vec::new();
+            }
+        } else {
+            self.carry.clear();
+            self.carry.extend_from_slice(rest);
+        }
+    }
+
+    /// Grows with what has arrived, never by what a length word promises.
+    fn extend_carry(&mut self, data: &[u8]) {
+        let len = self.carry.len();
+        let wanted = (2 * len).min(self.needed).max(len + data.len());
+        if wanted > self.carry.capacity() {
+            self.carry.reserve_exact(wanted - len);
+        }
+        self.carry.extend_from_slice(data);
+    }
+
+    /// Adds answers that have become ready and frames that were pushed; true when there were any.
+    fn collect(&mut self, replies: &mut Replies, cx: &mut Context<'_>) -> bool {
+        let before = replies.len();
+        self.park(replies);
+        while let Some(parked) = &mut self.parked
+            && replies.len() < self.connections.limits.queued_bytes
+        {
+            match Pin::new(parked).poll_next(cx) {
+                Poll::Ready(Some(ready)) => replies.append(ready),
+                Poll::Ready(None) => self.parked = None,
+                Poll::Pending => break,
+            }
+            self.park(replies);
+        }
+        self.peer.register(cx.waker());
+        self.peer.drain(replies);
+        replies.len() > before
+    }
+
+    fn park(&mut self, replies: &mut Replies) {
+        let mut later = replies.take_later().peekable();
+        if later.peek().is_some() {
+            self.parked.get_or_insert_default().extend(later);
+        }
+    }
+
+    /// Writes as much as the socket takes.
+    fn write(&mut self, replies: &mut Replies, cx: &mut Context<'_>) -> Result<(), End> {
+        while !replies.is_empty() {
+            let mut slices = [IoSlice::new(&[]); limits::WRITE_SLICES];
+            let used = replies.io_slices(&mut slices);
+            let socket = Pin::new(&mut self.socket);
+            let written = match &slices[..used] {
+                [one] => socket.poll_write(cx, one),
+                many => socket.poll_write_vectored(cx, many),
+            };
+            let Poll::Ready(written) = written else { return Ok(()) };
+            let count = written?;
+            replies.advance(count);
+            self.connections.metrics.writes.add(1);
+            self.connections.metrics.bytes_out.add(count as u64);
+            self.registered.state.active.store(true, Relaxed);
+        }
+        replies.shrink(limits::READ_BYTES);
+        Ok(())
+    }
+}
