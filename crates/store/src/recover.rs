@@ -315,18 +315,10 @@ impl Recovery<'_> {
         {
             self.disk.remove(&last.path)?;
         }
-        let Some(segment) = self.segments.find(end) else { return Ok(()) };
-        let (from, file_end) = (end - segment.base, segment.size);
-        // While the page cache lives, at most one unfinished write lies behind the end.
-        let near = from + limits::RECORD_BYTES as u64 + limits::PENDING_BYTES as u64;
-        let marks = file_end - limits::MARK_BYTES;
-        let to = match left {
-            Left::Closed => from,
-            Left::Crashed => near.min(marks),
-            Left::PowerCut => marks,
-            Left::ReferenceClosed | Left::ReferenceCrashed => file_end,
-        };
-        zero_from(&segment.file, from, to.max(from))?;
+        // None where the log ends with a full segment.
+        if let Some(segment) = self.segments.find(end) {
+            clear_behind(segment, end - segment.base, left)?;
+        }
         let unsynced = self.segments.0.iter().filter(|segment| segment.end() > synced);
         unsynced.map(|segment| segment.file.sync_data()).collect::<io::Result<()>>()?;
         self.disk.sync_dir(&self.root.join("commitlog"))
@@ -381,6 +373,20 @@ impl Recovery<'_> {
         }
         self.queues.write_out()
     }
+}
+
+/// Makes what lies behind `from` in the last segment zeros.
+fn clear_behind(segment: &Segment, from: u64, left: Left) -> io::Result<()> {
+    // While the page cache lives, at most one unfinished write lies behind the end.
+    let near = from + limits::RECORD_BYTES as u64 + limits::PENDING_BYTES as u64;
+    let marks = segment.size - limits::MARK_BYTES;
+    let to = match left {
+        Left::Closed => from,
+        Left::Crashed => near.min(marks),
+        Left::PowerCut => marks,
+        Left::ReferenceClosed | Left::ReferenceCrashed => segment.size,
+    };
+    zero_from(&segment.file, from, to.max(from))
 }
 
 /// Queues whose next message in the log is not the next one of the queue.
