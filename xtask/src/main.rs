@@ -1,6 +1,12 @@
 //! Project chores: `cargo xtask <task>`.
-#![allow(clippy::disallowed_methods, clippy::print_stdout, clippy::print_stderr, reason = "a tool for developers, on a real machine")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a tool for developers, on a real machine"
+)]
 
+mod compare;
 mod fixtures;
 mod generate;
 
@@ -14,6 +20,7 @@ fn main() -> anyhow::Result<()> {
         ["fixtures", "wire"] => fixtures::wire::capture_all(),
         ["fixtures", "wire", format] => fixtures::wire::capture(format),
         ["gen", "reference"] => generate::reference(),
+        ["compare", ..] => compare::run(&args[1..]),
         _ => anyhow::bail!("no such task: {args:?}"),
     }
 }

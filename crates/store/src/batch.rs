@@ -126,6 +126,17 @@ impl Batch {
         self.hashes.clear();
     }
 
+    /// Takes off every record from the one with number `len` on.
+    pub fn truncate(&mut self, len: usize) {
+        if len < self.entries.len() {
+            let start = self.range(len).start;
+            let before = len.checked_sub(1).map(|last| self.entries[last].hashes_end);
+            self.entries.truncate(len);
+            self.buf.truncate(start);
+            self.hashes.truncate(before.unwrap_or(0) as usize);
+        }
+    }
+
     /// Bytes of record `index`.
     pub(crate) fn range(&self, index: usize) -> Range<usize> {
         let start = index.checked_sub(1).map_or(0, |before| self.entries[before].end as usize);

@@ -1,5 +1,6 @@
 //! The store: its parts, its threads, and what callers may do with it.
 
+use std::io;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
@@ -180,6 +181,22 @@ impl Store {
         bound: Bound,
     ) -> Result<u64, ReadError> {
         self.inner.search_time(queue, stored_ms, bound)
+    }
+
+    /// Forgets every message of a topic: its queues become empty, and go on counting where they were, so that
+    /// an offset never means two messages. The log keeps the records until they expire. Waits for the
+    /// device, and no append ends meanwhile: call it through [`Store::background`].
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn delete_topic(&self, topic: &str) -> io::Result<()> {
+        let _tail = self.inner.appender.lock();
+        self.inner.queues.write_out()?;
+        for queue in self.queues().iter().filter(|queue| queue.topic() == topic) {
+            queue.files.clear()?;
+            queue.reset(queue.next());
+        }
+        Ok(())
     }
 
     /// Runs something that may wait for the device on one of the store's reader threads.

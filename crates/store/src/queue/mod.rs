@@ -218,6 +218,7 @@ impl Queue {
         tail.base = next;
         self.next.store(next, Ordering::Relaxed);
         self.visible.store(next, Ordering::SeqCst);
+        self.min.lock().log_min = None;
     }
 }
 

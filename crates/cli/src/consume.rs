@@ -1,0 +1,351 @@
+//! `apogee consume`: prints the messages of a topic.
+//!
+//! Without `--group` every queue is read by this process alone, and nothing is committed: the same
+//! command shows the same messages again. With `--group` it is a member of that group like any
+//! application, shares the queues with the other members, and commits what it printed.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use client::{Client, ConsumeFrom, Consumed, MessageQueue, Position, PushConsumer, Received};
+use env::Env;
+use serde::Serialize;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::Common;
+use crate::output::{Format, Output};
+use crate::time;
+
+/// The group of readers that commit nothing; every broker knows it (`MixAll.TOOLS_CONSUMER_GROUP`).
+const TOOLS_GROUP: &str = "TOOLS_CONSUMER";
+/// How long one wait for messages lasts.
+const WAIT: Duration = Duration::from_millis(200);
+/// How long a member waits to be given queues before `--no-follow` ends it.
+const ASSIGN: Duration = Duration::from_secs(5);
+/// Messages that wait to be printed.
+const TO_PRINT: usize = 256;
+
+/// Arguments of `apogee consume`.
+#[derive(Debug, clap::Args)]
+pub struct ConsumeArgs {
+    #[command(flatten)]
+    common: Common,
+    /// Topic to read
+    topic: String,
+    /// Consume as a member of this group, and commit
+    #[arg(long, short)]
+    group: Option<String>,
+    /// Where to start: first, last, an offset, a UTC time (2024-05-01T12:00:00), or an age (15m)
+    #[arg(long, default_value = "first", value_parser = parse_start)]
+    from: Start,
+    /// Print only messages with these tags: a || b
+    #[arg(long, value_name = "TAGS", default_value = "*")]
+    filter: String,
+    /// End after this many messages
+    #[arg(long, value_name = "N")]
+    count: Option<u64>,
+    /// Wait for new messages until Ctrl-C (the default)
+    #[arg(long, overrides_with = "no_follow")]
+    follow: bool,
+    /// End after the messages that are there now
+    #[arg(long)]
+    no_follow: bool,
+}
+
+/// Where to start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Start {
+    At(Position),
+    Ago(Duration),
+}
+
+/// A message as it is printed.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Printed<'a> {
+    topic: &'a str,
+    broker: &'a str,
+    queue: u32,
+    offset: u64,
+    message_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tag: Option<&'a str>,
+    properties: BTreeMap<&'a str, &'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body: Option<&'a str>,
+    /// The body as hexadecimal digits when it is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body_hex: Option<String>,
+    born_time: String,
+    store_time: String,
+    reconsume_times: i32,
+}
+
+pub(crate) async fn run(env: &Env, args: ConsumeArgs, output: &mut Output) -> anyhow::Result<()> {
+    let mut stop = Interrupt::new()?;
+    let client = args.common.connect(env)?;
+    let position = args.from.position(env.clock.wall_ms());
+    let mut printer = Printer { output, format: args.common.output, left: args.count, printed: 0 };
+    let result = if printer.left == Some(0) {
+        Ok(())
+    } else {
+        match &args.group {
+            None => read(&client, &args, position, (&mut printer, &mut stop)).await,
+            Some(group) => join(env, &client, (&args, group, position), (&mut printer, &mut stop)).await,
+        }
+    };
+    let printed = printer.printed;
+    output.note(format_args!("{printed} messages"));
+    client.close().await;
+    result
+}
+
+/// Reads every queue alone.
+async fn read(
+    client: &Client,
+    args: &ConsumeArgs,
+    position: Position,
+    (printer, stop): (&mut Printer<'_>, &mut Interrupt),
+) -> anyhow::Result<()> {
+    let mut consumer = client.pull_consumer(TOOLS_GROUP)?;
+    consumer.filter(&args.filter);
+    let mut ends = BTreeMap::new();
+    for queue in consumer.queues(&args.topic).await? {
+        if args.no_follow {
+            ends.insert(queue.clone(), consumer.resolve(&queue, Position::Last).await?);
+        }
+        consumer.assign(queue, position).await?;
+    }
+    if consumer.positions().is_empty() {
+        bail!("topic {} has no queue that can be read", args.topic);
+    }
+    loop {
+        if args.no_follow && is_past(&consumer.positions(), &ends) {
+            return Ok(());
+        }
+        let polled = tokio::select! {
+            () = stop.wait() => return Ok(()),
+            polled = consumer.poll(WAIT) => polled?,
+        };
+        for message in polled.into_iter().flatten() {
+            // A message that came after the start is not one of those that are there now.
+            let end = ends.get(message.queue()).copied().unwrap_or(u64::MAX);
+            if message.offset() < end && printer.print(&message)? {
+                return Ok(());
+            }
+        }
+        printer.output.flush()?;
+    }
+}
+
+/// Consumes as a member of a group.
+async fn join(
+    env: &Env,
+    client: &Client,
+    (args, group, position): (&ConsumeArgs, &str, Position),
+    (printer, stop): (&mut Printer<'_>, &mut Interrupt),
+) -> anyhow::Result<()> {
+    let from = match position {
+        Position::Last => ConsumeFrom::Last,
+        Position::TimeMs(time) => ConsumeFrom::TimeMs(time),
+        Position::First | Position::Committed => ConsumeFrom::First,
+        Position::Offset(_) => bail!("--from OFFSET names a place in a queue; it needs no --group"),
+    };
+    let (to_print, mut arrived) = mpsc::channel::<(Received, oneshot::Sender<()>)>(TO_PRINT);
+    let consumer = client
+        .push_consumer(group)
+        .subscribe(&args.topic, &args.filter)
+        .from(from)
+        .concurrently(move |messages| {
+            let to_print = to_print.clone();
+            async move {
+                for message in messages {
+                    let (done, printed) = oneshot::channel();
+                    if to_print.send((message, done)).await.is_err() || printed.await.is_err() {
+                        // Not printed: it must not be committed.
+                        return std::future::pending().await;
+                    }
+                }
+                Consumed::Success
+            }
+        })
+        .await?;
+    let ends = if args.no_follow { ends(client, &args.topic).await? } else { BTreeMap::new() };
+    let started = env.clock.mono();
+    let result = loop {
+        let next = tokio::select! {
+            () = stop.wait() => break Ok(()),
+            next = env.clock.timeout(WAIT, arrived.recv()) => next,
+        };
+        let Ok(Some((message, done))) = next else {
+            printer.output.flush()?;
+            if args.no_follow && has_read(&consumer, &ends, env.clock.mono() - started) {
+                break Ok(());
+            }
+            continue;
+        };
+        match printer.print(&message) {
+            Ok(enough) => {
+                // The listener waits for it unless the consumer is closed.
+                let _ = done.send(());
+                if enough {
+                    break Ok(());
+                }
+            }
+            Err(error) => break Err(error),
+        }
+    };
+    drop(arrived);
+    consumer.close().await;
+    Ok(result?)
+}
+
+async fn ends(client: &Client, topic: &str) -> anyhow::Result<BTreeMap<MessageQueue, u64>> {
+    let described = client.admin().describe_topic(topic).await?;
+    Ok(described.queues.into_iter().map(|range| (range.queue, range.max)).collect())
+}
+
+/// Whether a member has consumed what was there at the start, of the queues that it was given.
+fn has_read(consumer: &PushConsumer, ends: &BTreeMap<MessageQueue, u64>, after: Duration) -> bool {
+    let assigned = consumer.assigned();
+    let of_topic = assigned.iter().any(|(queue, _)| ends.contains_key(queue));
+    (of_topic || after > ASSIGN) && is_past(&assigned, ends)
+}
+
+fn is_past(positions: &[(MessageQueue, u64)], ends: &BTreeMap<MessageQueue, u64>) -> bool {
+    positions.iter().all(|(queue, next)| ends.get(queue).is_none_or(|end| next >= end))
+}
+
+/// Prints messages until there are enough.
+struct Printer<'a> {
+    output: &'a mut Output,
+    format: Format,
+    left: Option<u64>,
+    printed: u64,
+}
+
+impl Printer<'_> {
+    /// Returns whether this was the last one.
+    fn print(&mut self, message: &Received) -> std::io::Result<bool> {
+        match self.format {
+            Format::Json => self.output.json(&Printed::new(message))?,
+            Format::Text => self.output.line(format_args!(
+                "{} {} {}{}",
+                message.queue(),
+                message.offset(),
+                message.tag().map_or_else(String::new, |tag| format!("[{tag}] ")),
+                String::from_utf8_lossy(message.body()),
+            ))?,
+        }
+        self.printed += 1;
+        self.left = self.left.map(|left| left - 1);
+        let enough = self.left == Some(0);
+        if enough {
+            self.output.flush()?;
+        }
+        Ok(enough)
+    }
+}
+
+impl<'a> Printed<'a> {
+    fn new(message: &'a Received) -> Printed<'a> {
+        let body = std::str::from_utf8(message.body());
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        Printed {
+            topic: message.topic(),
+            broker: &message.queue().broker,
+            queue: message.queue().id,
+            offset: message.offset(),
+            message_id: message.message_id(),
+            key: message.keys(),
+            tag: message.tag(),
+            properties: message.properties().collect(),
+            body: body.ok(),
+            body_hex: body.is_err().then(|| hex(message.body())),
+            born_time: time::format(message.born_ms()),
+            store_time: time::format(message.store_ms()),
+            reconsume_times: message.reconsume_times(),
+        }
+    }
+}
+
+/// Ctrl-C, or a request to terminate.
+struct Interrupt {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Interrupt {
+    fn new() -> anyhow::Result<Interrupt> {
+        let listen = |kind| signal(kind).context("listening for signals");
+        Ok(Interrupt {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
+    }
+
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+impl Start {
+    fn position(self, now_ms: i64) -> Position {
+        match self {
+            Start::At(position) => position,
+            Start::Ago(age) => {
+                Position::TimeMs(now_ms - i64::try_from(age.as_millis()).unwrap_or(now_ms))
+            }
+        }
+    }
+}
+
+fn parse_start(text: &str) -> Result<Start, String> {
+    match text {
+        "first" => return Ok(Start::At(Position::First)),
+        "last" => return Ok(Start::At(Position::Last)),
+        _ => {}
+    }
+    if let Ok(offset) = text.parse() {
+        return Ok(Start::At(Position::Offset(offset)));
+    }
+    if let Some(age) = time::parse_duration(text) {
+        return Ok(Start::Ago(age));
+    }
+    let time = time::parse(text).map(|ms| Start::At(Position::TimeMs(ms)));
+    time.ok_or_else(|| {
+        "expected first, last, an offset, a UTC time such as 2024-05-01T12:00:00, or an age such as 15m"
+            .to_owned()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Every form of a start is told apart.
+    #[test]
+    fn starts() {
+        assert_eq!(parse_start("first"), Ok(Start::At(Position::First)));
+        assert_eq!(parse_start("last"), Ok(Start::At(Position::Last)));
+        assert_eq!(parse_start("42"), Ok(Start::At(Position::Offset(42))));
+        assert_eq!(parse_start("15m"), Ok(Start::Ago(Duration::from_secs(900))));
+        let time = Start::At(Position::TimeMs(1_700_000_000_000));
+        assert_eq!(parse_start("2023-11-14T22:13:20"), Ok(time));
+        assert!(parse_start("yesterday").is_err());
+    }
+
+    // An age is counted from now.
+    #[test]
+    fn ages_count_from_now() {
+        let start = Start::Ago(Duration::from_secs(1));
+        assert_eq!(start.position(5000), Position::TimeMs(4000));
+    }
+}

@@ -1,0 +1,419 @@
+//! A client: what its producers and consumers share.
+//!
+//! Owns the route cache, one connection per address (in [`Remote`]), the list of groups that
+//! heartbeats announce, and the task that refreshes routes and sends heartbeats.
+
+use std::collections::{BTreeMap, HashMap};
+use std::future::Future;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use env::Env;
+use env::tasks::TaskHandle;
+use futures_util::future::join_all;
+use parking_lot::Mutex;
+use wire::ids::UniqKeys;
+
+use crate::admin::Admin;
+use crate::consumer::group::Group;
+use crate::consumer::{PullConsumer, PushConsumerBuilder};
+use crate::error::{CallError, RouteError, StartError};
+use crate::limits;
+use crate::message::is_valid_name;
+use crate::producer::{Producer, ProducerSettings};
+use crate::queue::MessageQueue;
+use crate::remote::{self, Remote};
+use crate::route::{self, Brokers, Route};
+
+/// The group that sends copies of messages which could not be sent back (`CLIENT_INNER_PRODUCER_GROUP`).
+const INNER_PRODUCER: &str = "CLIENT_INNER_PRODUCER";
+/// The topic whose route new topics get (`AUTO_CREATE_TOPIC_KEY_TOPIC`).
+pub(crate) const TEMPLATE_TOPIC: &str = "TBW102";
+
+/// What a client needs to know.
+#[derive(Clone, Debug, Default)]
+pub struct ClientSettings {
+    /// Addresses of the name servers, `host:port`.
+    pub name_servers: Vec<String>,
+    /// What to call this client; it must be unique among the members of a group. The default is made
+    /// of host name, process id and a random number.
+    pub id: Option<String>,
+}
+
+impl ClientSettings {
+    /// Reads a list of name servers separated by `,` or `;`.
+    pub fn new(name_servers: &str) -> ClientSettings {
+        let names = name_servers.split([',', ';']).map(str::trim).filter(|name| !name.is_empty());
+        ClientSettings { name_servers: names.map(str::to_owned).collect(), id: None }
+    }
+}
+
+/// A client of a cluster. Clones are the same client.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let client = client::Client::new("127.0.0.1:9876")?;
+/// let producer = client.producer("my-producers")?;
+/// producer.send(client::Message::new("orders", "hello")).await?;
+/// client.close().await;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Client {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    env: Env,
+    id: Arc<str>,
+    remote: Remote,
+    keys: UniqKeys,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+pub(crate) struct State {
+    routes: HashMap<Arc<str>, KnownRoute>,
+    brokers: Brokers,
+    /// Producer groups, each with the number of its producers.
+    producers: BTreeMap<Arc<str>, usize>,
+    consumers: BTreeMap<Arc<str>, Arc<Group>>,
+    /// When a heartbeat was last sent before its time.
+    heartbeat_again: Option<Duration>,
+}
+
+/// A route with the lists made from it once.
+#[derive(Clone)]
+pub(crate) struct KnownRoute {
+    pub(crate) route: Arc<Route>,
+    pub(crate) write_queues: Arc<[MessageQueue]>,
+    /// The topic does not exist; this is where it would be created.
+    made_up: bool,
+}
+
+impl Client {
+    /// Starts a client on the machine's clock and network. Must be called inside a tokio runtime.
+    ///
+    /// `name_servers` are separated by `,` or `;`.
+    pub fn new(name_servers: &str) -> Result<Client, StartError> {
+        Client::start(&Env::real(), ClientSettings::new(name_servers))
+    }
+
+    /// Starts a client in an environment, with a task group of its own.
+    pub fn start(env: &Env, settings: ClientSettings) -> Result<Client, StartError> {
+        let env = env.with_own_tasks();
+        let salt = env.rng.u64();
+        let id = settings.id.unwrap_or_else(|| default_id(&env, salt)).into();
+        let process = (std::process::id() % 65_536) as u16;
+        let state = Arc::<Mutex<State>>::default();
+        let remote = Remote::new(&env, &settings.name_servers, pushed(&state))?;
+        // The loopback address: tools try to reach the address in a key, and must not reach another
+        // host by it. The random salt makes the key unique.
+        let keys = UniqKeys::new([127, 0, 0, 1].into(), process, (salt >> 32) as u32);
+        let client = Client { shared: Arc::new(Shared { env, id, remote, keys, state }) };
+        client.spawn("client-upkeep", upkeep(Arc::downgrade(&client.shared), client.env().clone()));
+        Ok(client)
+    }
+
+    /// A producer of `group` with the default settings.
+    pub fn producer(&self, group: &str) -> Result<Producer, StartError> {
+        self.producer_with(group, ProducerSettings::default())
+    }
+
+    /// A producer of `group`.
+    pub fn producer_with(
+        &self,
+        group: &str,
+        settings: ProducerSettings,
+    ) -> Result<Producer, StartError> {
+        check_group(group)?;
+        let mut state = self.shared.state.lock();
+        check_group_count(&state)?;
+        let name: Arc<str> = group.into();
+        *state.producers.entry(name.clone()).or_default() += 1;
+        drop(state);
+        Ok(Producer::new(self.clone(), name, settings))
+    }
+
+    /// Starts to describe a consumer to which messages are pushed.
+    pub fn push_consumer(&self, group: &str) -> PushConsumerBuilder {
+        PushConsumerBuilder::new(self.clone(), group)
+    }
+
+    /// A consumer that reads the queues it is told to. `group` is the one whose offsets it commits.
+    pub fn pull_consumer(&self, group: &str) -> Result<PullConsumer, StartError> {
+        check_group(group)?;
+        Ok(PullConsumer::new(self.clone(), group.into()))
+    }
+
+    /// Administrative operations.
+    pub fn admin(&self) -> Admin {
+        Admin::new(self.clone())
+    }
+
+    /// What this client calls itself.
+    pub fn id(&self) -> &str {
+        &self.shared.id
+    }
+
+    /// Ends the client: leaves every group and closes every connection. Consumers should be closed
+    /// before, so that they commit.
+    pub async fn close(&self) {
+        let (producers, consumers) = {
+            let mut state = self.shared.state.lock();
+            (std::mem::take(&mut state.producers), std::mem::take(&mut state.consumers))
+        };
+        for group in producers.keys() {
+            self.unregister(Some(group), None).await;
+        }
+        for group in consumers.keys() {
+            self.unregister(None, Some(group)).await;
+        }
+        self.shared.env.tasks.shutdown(limits::CALL_TIMEOUT).await;
+    }
+
+    pub(crate) fn env(&self) -> &Env {
+        &self.shared.env
+    }
+
+    pub(crate) fn remote(&self) -> &Remote {
+        &self.shared.remote
+    }
+
+    pub(crate) fn next_key(&self) -> wire::ids::Id {
+        self.shared.keys.next(self.shared.env.clock.wall_ms())
+    }
+
+    pub(crate) fn spawn(
+        &self,
+        name: &'static str,
+        future: impl Future<Output = ()> + Send + 'static,
+    ) -> TaskHandle {
+        self.shared.env.tasks.spawn(name, future)
+    }
+
+    /// Sends copies of messages that could not be sent back. Heartbeats always announce it.
+    pub(crate) fn inner_producer(&self) -> Producer {
+        Producer::new(self.clone(), INNER_PRODUCER.into(), ProducerSettings::default())
+    }
+
+    /// The route of an existing topic, from the cache or from a name server.
+    pub(crate) async fn route(&self, topic: &str) -> Result<Arc<Route>, RouteError> {
+        if let Some(known) = self.known(topic)
+            && !known.made_up
+        {
+            return Ok(known.route);
+        }
+        Ok(self.fetch_route(topic).await?.route)
+    }
+
+    /// The route to send by: of the topic, or of the template when the topic does not exist yet.
+    pub(crate) async fn send_route(&self, topic: &str) -> Result<KnownRoute, RouteError> {
+        if let Some(known) = self.known(topic) {
+            return Ok(known);
+        }
+        match self.fetch_route(topic).await {
+            Err(RouteError::NoTopic { topic, address }) => {
+                match self.remote().route(TEMPLATE_TOPIC).await {
+                    Err(RouteError::NoTopic { .. }) => Err(RouteError::NoTopic { topic, address }),
+                    Err(error) => Err(error),
+                    Ok(route) => self.keep(&topic, route.of_template(limits::DEFAULT_QUEUES.unsigned_abs()), true),
+                }
+            }
+            other => other,
+        }
+    }
+
+    /// Asks a name server, whatever the cache says.
+    pub(crate) async fn fetch_route(&self, topic: &str) -> Result<KnownRoute, RouteError> {
+        let route = self.remote().route(topic).await?;
+        self.keep(topic, route, false)
+    }
+
+    fn known(&self, topic: &str) -> Option<KnownRoute> {
+        self.shared.state.lock().routes.get(topic).cloned()
+    }
+
+    fn keep(&self, topic: &str, route: Route, made_up: bool) -> Result<KnownRoute, RouteError> {
+        let mut state = self.shared.state.lock();
+        let full = state.routes.len() >= limits::TOPICS;
+        if full && !state.routes.contains_key(topic) {
+            return Err(RouteError::TooManyTopics { limit: limits::TOPICS });
+        }
+        let topic: Arc<str> = topic.into();
+        let known = KnownRoute {
+            write_queues: route.write_queues(&topic).into(),
+            route: Arc::new(route),
+            made_up,
+        };
+        for (broker, members) in &known.route.brokers {
+            state.brokers.insert(broker.clone(), members.clone());
+        }
+        state.routes.insert(topic, known.clone());
+        Ok(known)
+    }
+
+    pub(crate) fn address_of_master(&self, broker: &str) -> Option<Arc<str>> {
+        route::address_of_master(&self.shared.state.lock().brokers, broker)
+    }
+
+    pub(crate) fn address_to_read(&self, broker: &str, suggested: u64) -> Option<Arc<str>> {
+        route::address_to_read(&self.shared.state.lock().brokers, broker, suggested)
+    }
+
+    /// The failure of a request that has no address to go to.
+    pub(crate) fn unknown_broker(&self, request: &'static str, broker: &str) -> CallError {
+        let reason = "no address is known for this broker".to_owned();
+        CallError::Unreachable { request, address: broker.into(), reason }
+    }
+
+    /// Makes a consumer group known: heartbeats announce it, pushed requests reach it.
+    pub(crate) fn join(&self, group: Arc<Group>) -> Result<(), StartError> {
+        let mut state = self.shared.state.lock();
+        check_group_count(&state)?;
+        if state.consumers.contains_key(&group.name) {
+            return Err(StartError::GroupInUse { group: group.name.to_string() });
+        }
+        state.consumers.insert(group.name.clone(), group);
+        Ok(())
+    }
+
+    /// Ends a consumer group's part in this client.
+    pub(crate) async fn leave(&self, group: &str) {
+        if self.shared.state.lock().consumers.remove(group).is_some() {
+            self.unregister(None, Some(group)).await;
+        }
+    }
+
+    /// Counts one producer of a group less. Returns whether it was the last one.
+    pub(crate) fn forget_producer(&self, group: &str) -> bool {
+        let mut state = self.shared.state.lock();
+        let Some(count) = state.producers.get_mut(group) else { return false };
+        *count -= 1;
+        *count == 0 && state.producers.remove(group).is_some()
+    }
+
+    pub(crate) async fn unregister(&self, producer: Option<&str>, consumer: Option<&str>) {
+        let calls = self.addresses(true).into_iter().map(async |address| {
+            let remote = self.remote();
+            if let Err(error) = remote.unregister(&address, self.id(), producer, consumer).await {
+                tracing::debug!(%error, "not unregistered, the broker forgets in two minutes");
+            }
+        });
+        join_all(calls).await;
+    }
+
+    /// Tells every known broker who this client is.
+    pub(crate) async fn heartbeat(&self) {
+        let (body, consumes) = {
+            let state = self.shared.state.lock();
+            let inner = Arc::<str>::from(INNER_PRODUCER);
+            let producers = state.producers.keys().chain([&inner]);
+            let body = remote::heartbeat_body(self.id(), producers, state.consumers.values());
+            (body, !state.consumers.is_empty())
+        };
+        let calls = self.addresses(consumes).into_iter().map(async |address| {
+            if let Err(error) = self.remote().heartbeat(&address, &body).await {
+                tracing::warn!(%error, "heartbeat failed");
+            }
+        });
+        join_all(calls).await;
+    }
+
+    /// A heartbeat because a broker seems not to know this client, at most one per second.
+    pub(crate) async fn heartbeat_again(&self) {
+        let now = self.env().clock.mono();
+        {
+            let mut state = self.shared.state.lock();
+            if state.heartbeat_again.is_some_and(|last| now < last + limits::HEARTBEAT_AGAIN) {
+                return;
+            }
+            state.heartbeat_again = Some(now);
+        }
+        self.heartbeat().await;
+    }
+
+    /// Addresses of all known brokers, or of their masters only: a slave has nothing to tell a
+    /// producer.
+    fn addresses(&self, slaves: bool) -> Vec<Arc<str>> {
+        let state = self.shared.state.lock();
+        let members = state.brokers.values().flatten();
+        members.filter(|(id, _)| slaves || **id == 0).map(|(_, address)| address.clone()).collect()
+    }
+
+    /// Asks for the routes of all known topics again and forgets brokers that no route names.
+    async fn refresh_routes(&self) {
+        let topics: Vec<Arc<str>> = self.shared.state.lock().routes.keys().cloned().collect();
+        for topic in topics {
+            match self.fetch_route(&topic).await {
+                Ok(_) => {}
+                Err(RouteError::NoTopic { .. }) => {
+                    // Gone, or not created yet: the next use asks again.
+                    self.shared.state.lock().routes.remove(&topic);
+                }
+                Err(error) => tracing::warn!(%topic, %error, "route not refreshed"),
+            }
+        }
+        let mut state = self.shared.state.lock();
+        let routes = state.routes.values();
+        state.brokers = routes.flat_map(|known| known.route.brokers.clone()).collect();
+    }
+}
+
+/// Keeps routes fresh and brokers informed, for as long as anyone holds the client.
+async fn upkeep(client: Weak<Shared>, env: Env) {
+    let stop = env.tasks.stop_token();
+    let mut ticks = env.clock.every(limits::HEARTBEAT);
+    loop {
+        tokio::select! {
+            () = stop.stopped() => return,
+            () = ticks.tick() => {}
+        }
+        let Some(shared) = client.upgrade() else { return };
+        let client = Client { shared };
+        client.refresh_routes().await;
+        client.heartbeat().await;
+    }
+}
+
+/// What to do with requests that brokers push.
+fn pushed(state: &Arc<Mutex<State>>) -> remote::Pushed {
+    let state = Arc::downgrade(state);
+    Box::new(move |group| {
+        if let Some(state) = state.upgrade()
+            && let Some(group) = state.lock().consumers.get(group)
+        {
+            group.rebalance.notify_one();
+        }
+    })
+}
+
+fn check_group(group: &str) -> Result<(), StartError> {
+    if is_valid_name(group, limits::GROUP_BYTES) {
+        return Ok(());
+    }
+    Err(StartError::InvalidGroup { group: group.to_owned(), limit: limits::GROUP_BYTES })
+}
+
+fn check_group_count(state: &State) -> Result<(), StartError> {
+    if state.producers.len() + state.consumers.len() < limits::GROUPS {
+        return Ok(());
+    }
+    Err(StartError::TooManyGroups { limit: limits::GROUPS })
+}
+
+/// Host name, process id and a random number: unique also where containers share addresses and
+/// process ids.
+fn default_id(env: &Env, salt: u64) -> String {
+    let host = host_name(env).unwrap_or_else(|| "localhost".to_owned());
+    format!("{host}@{}#{salt:016x}", std::process::id())
+}
+
+fn host_name(env: &Env) -> Option<String> {
+    let file = env.disk.open(std::path::Path::new("/proc/sys/kernel/hostname")).ok()?;
+    let mut bytes = [0; 64];
+    let len = file.read_at(&mut bytes, 0).ok()?;
+    let name = std::str::from_utf8(&bytes[..len]).ok()?.trim();
+    (!name.is_empty()).then(|| name.to_owned())
+}

@@ -1,0 +1,41 @@
+//! A client of Apogee and of Apache RocketMQ, over the remoting protocol.
+//!
+//! Owns: the route cache, one connection per address, heartbeats, and on top of them a
+//! [`Producer`], a [`PushConsumer`], a [`PullConsumer`] and the operations of an [`Admin`].
+//!
+//! Invariants: a consumer commits only what was consumed, so a crash delivers again and never skips;
+//! queues are shared out exactly as the Java client does it, so groups may be mixed; everything that
+//! waits or grows has its bound in [`limits`].
+//!
+//! Absent: transactions, request-reply, SQL filters, POP consumption, TLS, signatures.
+//!
+//! Start at [`Client::new`].
+
+mod admin;
+mod consumer;
+mod error;
+mod instance;
+pub mod limits;
+mod message;
+mod producer;
+mod queue;
+mod received;
+mod remote;
+mod route;
+
+pub use admin::{Admin, Cluster, QueueRange, TopicDescription, TopicSpec};
+pub use consumer::{
+    ConsumeFrom, Consumed, Model, Ordered, Position, PullConsumer, PushConsumer,
+    PushConsumerBuilder, Strategy, TagFilter,
+};
+pub use error::{
+    AdminError, CallError, OffsetError, PullError, RouteError, SendError, StartError,
+};
+pub use instance::{Client, ClientSettings};
+pub use message::{InvalidMessage, Message};
+pub use producer::{
+    BatchReceipt, Producer, ProducerSettings, Receipt, SendStatus, Sending,
+};
+pub use queue::MessageQueue;
+pub use received::Received;
+pub use route::{Brokers, Route, Share};

@@ -1,0 +1,397 @@
+//! Sends messages.
+//!
+//! A message is prepared once (unique key, compression, encoded properties) and then tried at up to
+//! three brokers; each try carries the same unique key, so that a duplicate can be recognized.
+
+mod receipt;
+mod retry;
+mod select;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use env::tasks::TaskHandle;
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use wire::batch::BatchMessage;
+use wire::compress::Compression;
+use wire::props::names;
+
+pub use receipt::{BatchReceipt, Receipt, SendStatus};
+
+use crate::error::{CallError, SendError};
+use crate::instance::Client;
+use crate::limits;
+use crate::message::{InvalidMessage, Message};
+use crate::producer::retry::is_retryable;
+use crate::producer::select::{Outcome, Selector};
+use crate::queue::MessageQueue;
+use crate::remote::{SendRequest, Stored};
+
+/// How a producer sends.
+#[derive(Clone, Debug)]
+pub struct ProducerSettings {
+    /// Longest time for one message with all its attempts (`sendMsgTimeout`).
+    pub timeout: Duration,
+    /// Attempts after the first one (`retryTimesWhenSendFailed`).
+    pub retries: u32,
+    /// Body size in bytes from which messages are compressed (`compressMsgBodyOverHowmuch`).
+    pub compress_from: usize,
+    /// How they are compressed. Clients other than Java know zlib only.
+    pub compression: Compression,
+    /// Largest body in bytes (`maxMessageSize`).
+    pub max_message_bytes: usize,
+}
+
+impl Default for ProducerSettings {
+    fn default() -> ProducerSettings {
+        ProducerSettings {
+            timeout: limits::CALL_TIMEOUT,
+            retries: limits::SEND_RETRIES,
+            compress_from: limits::COMPRESS_BYTES,
+            compression: Compression::Zlib,
+            max_message_bytes: limits::MESSAGE_BYTES,
+        }
+    }
+}
+
+/// Sends messages as a member of a producer group. Clones are the same producer.
+///
+/// ```no_run
+/// # async fn example(producer: client::Producer) -> Result<(), client::SendError> {
+/// use client::Message;
+///
+/// let receipt = producer.send(Message::new("orders", "created").key("42")).await?;
+/// println!("stored in {} at {}", receipt.queue, receipt.offset);
+///
+/// // The messages of one order go to one queue, and are consumed in this order.
+/// for step in ["created", "paid", "shipped"] {
+///     producer.send(Message::new("orders", step).ordered_by("42")).await?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Producer {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    client: Client,
+    group: Arc<str>,
+    settings: ProducerSettings,
+    selector: Mutex<Selector>,
+    in_flight: Arc<Semaphore>,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // Brokers forget the group two minutes after the last heartbeat that names it.
+        self.client.forget_producer(&self.group);
+    }
+}
+
+/// What a message that is sent on carries along.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Envelope {
+    pub(crate) reconsume_times: i32,
+    pub(crate) max_reconsume_times: Option<i32>,
+}
+
+/// A message ready for the wire.
+struct Prepared {
+    properties: String,
+    body: Bytes,
+    sys_flag: i32,
+    flag: i32,
+    unique_key: String,
+    batch: bool,
+    envelope: Envelope,
+}
+
+impl Producer {
+    pub(crate) fn new(client: Client, group: Arc<str>, settings: ProducerSettings) -> Producer {
+        let selector = Mutex::new(Selector::new(client.env().rng.u64()));
+        let in_flight = Arc::new(Semaphore::new(limits::SENDS_IN_FLIGHT));
+        Producer { shared: Arc::new(Shared { client, group, settings, selector, in_flight }) }
+    }
+
+    /// Sends a message and waits until it is stored.
+    ///
+    /// After an error of kind [`SendError::Failed`] by a timeout the message may be stored.
+    pub async fn send(&self, message: Message) -> Result<Receipt, SendError> {
+        self.send_as(message, Envelope::default()).await
+    }
+
+    pub(crate) async fn send_as(
+        &self,
+        message: Message,
+        envelope: Envelope,
+    ) -> Result<Receipt, SendError> {
+        message.validate(self.shared.settings.max_message_bytes)?;
+        let prepared = self.prepare(&message, envelope);
+        let order = message.get(names::SHARDING_KEY);
+        let (queue, stored) = self.transmit(message.topic(), order, &prepared).await?;
+        Ok(Receipt::new(queue, stored, prepared.unique_key))
+    }
+
+    /// Starts to send a message and returns without waiting for the answer. Waits only while
+    /// [`limits::SENDS_IN_FLIGHT`] messages are unanswered. Messages that are started one after the
+    /// other may be stored in another order.
+    pub async fn start_send(&self, message: Message) -> Sending {
+        let permit = self.shared.in_flight.clone().acquire_owned().await;
+        let permit = permit.expect("the semaphore of a producer is never closed");
+        let (done, result) = oneshot::channel();
+        let producer = self.clone();
+        let task = self.shared.client.spawn("send", async move {
+            // Whoever dropped the receiver does not want to know.
+            let _ = done.send(producer.send(message).await);
+            drop::<OwnedSemaphorePermit>(permit);
+        });
+        Sending { _task: task, result }
+    }
+
+    /// Sends messages of one topic in one request; they go to one queue, one after the other.
+    pub async fn send_batch(&self, messages: Vec<Message>) -> Result<BatchReceipt, SendError> {
+        let first = messages.first().ok_or(InvalidMessage::EmptyBatch)?;
+        let topic = first.topic().to_owned();
+        let order = first.get(names::SHARDING_KEY).map(str::to_owned);
+        let limit = self.shared.settings.max_message_bytes;
+        let mut body = BytesMut::new();
+        let mut keys = Vec::with_capacity(messages.len());
+        for message in &messages {
+            message.validate(limit)?;
+            if message.topic() != topic || message.is_delayed() {
+                return Err(InvalidMessage::MixedBatch { topic }.into());
+            }
+            let key = self.unique_key(message);
+            let properties = encode_properties(message, &key);
+            let properties = properties.as_bytes();
+            let record =
+                BatchMessage { flag: message.flags(), body: message.body(), properties };
+            wire::batch::append(&mut body, &record);
+            keys.push(key);
+        }
+        if body.len() > limit {
+            return Err(InvalidMessage::BodyTooLarge { bytes: body.len(), limit }.into());
+        }
+        // The wish not to wait for flush and replication holds for the batch as a whole.
+        let mut properties = String::new();
+        append_property(&mut properties, names::WAIT, first.get(names::WAIT).unwrap_or("true"));
+        let prepared = Prepared {
+            properties,
+            body: body.freeze(),
+            sys_flag: 0,
+            flag: 0,
+            unique_key: String::new(),
+            batch: true,
+            envelope: Envelope::default(),
+        };
+        let (queue, stored) = self.transmit(&topic, order.as_deref(), &prepared).await?;
+        Ok(BatchReceipt::new(queue, stored, keys))
+    }
+
+    /// Sends a message without asking for an answer: whether it is stored stays unknown.
+    pub async fn send_oneway(&self, message: Message) -> Result<(), SendError> {
+        message.validate(self.shared.settings.max_message_bytes)?;
+        let prepared = self.prepare(&message, Envelope::default());
+        let topic = message.topic();
+        let queue = self.choose(topic, message.get(names::SHARDING_KEY), None).await?;
+        let failed =
+            |source| SendError::Failed { topic: topic.to_owned(), attempts: 1, source };
+        let address = self.address(&queue).map_err(failed)?;
+        let request = self.request(&queue, &prepared);
+        self.shared.client.remote().send_unanswered(&address, &request).await.map_err(failed)
+    }
+
+    /// Tells the brokers that this producer is gone. The client stays.
+    pub async fn close(self) {
+        let client = self.shared.client.clone();
+        let group = self.shared.group.clone();
+        let last = Arc::strong_count(&self.shared) == 1;
+        drop(self);
+        if last {
+            client.unregister(Some(&group), None).await;
+        }
+    }
+
+    /// Tries brokers until one stores the message, the attempts are used up, or the time is.
+    async fn transmit(
+        &self,
+        topic: &str,
+        order: Option<&str>,
+        prepared: &Prepared,
+    ) -> Result<(MessageQueue, Stored), SendError> {
+        let Shared { client, settings, .. } = &*self.shared;
+        let start = client.env().clock.mono();
+        let mut last: Option<MessageQueue> = None;
+        let mut attempts = 0;
+        loop {
+            let queue = self.choose(topic, order, last.as_ref()).await?;
+            attempts += 1;
+            let left = settings.timeout.saturating_sub(client.env().clock.mono() - start);
+            let error = match self.attempt(&queue, prepared, left).await {
+                Ok(stored) => return Ok((queue, stored)),
+                Err(error) => error,
+            };
+            let spent = client.env().clock.mono() - start;
+            // An order key names one queue: trying another one would break the order.
+            let may_retry = order.is_none() && attempts <= settings.retries;
+            if !may_retry || spent >= settings.timeout || !is_retryable(&error) {
+                return Err(SendError::Failed { topic: topic.to_owned(), attempts, source: error });
+            }
+            tracing::debug!(%queue, %error, "send failed, trying again");
+            last = Some(queue);
+        }
+    }
+
+    async fn attempt(
+        &self,
+        queue: &MessageQueue,
+        prepared: &Prepared,
+        timeout: Duration,
+    ) -> Result<Stored, CallError> {
+        let client = &self.shared.client;
+        let address = self.address(queue)?;
+        let request = self.request(queue, prepared);
+        let start = client.env().clock.mono();
+        let result = client.remote().send(&address, &request, timeout).await;
+        let now = client.env().clock.mono();
+        let outcome = match &result {
+            Err(error) if is_retryable(error) => Outcome::Failed,
+            _ => Outcome::Answered(now - start),
+        };
+        self.shared.selector.lock().record(&queue.broker, outcome, now);
+        result
+    }
+
+    async fn choose(
+        &self,
+        topic: &str,
+        order: Option<&str>,
+        last: Option<&MessageQueue>,
+    ) -> Result<MessageQueue, SendError> {
+        let client = &self.shared.client;
+        let known = client.send_route(topic).await?;
+        let queues = &known.write_queues;
+        let now = client.env().clock.mono();
+        let queue = match order {
+            Some(key) => queue_of_key(queues, key),
+            None => {
+                let last = last.map(|queue| &*queue.broker);
+                self.shared.selector.lock().pick(queues, last, now)
+            }
+        };
+        queue.ok_or_else(|| SendError::NoQueue { topic: topic.to_owned() })
+    }
+
+    fn address(&self, queue: &MessageQueue) -> Result<Arc<str>, CallError> {
+        let client = &self.shared.client;
+        let address = client.address_of_master(&queue.broker);
+        address.ok_or_else(|| client.unknown_broker("SEND_MESSAGE_V2", &queue.broker))
+    }
+
+    fn prepare(&self, message: &Message, envelope: Envelope) -> Prepared {
+        let settings = &self.shared.settings;
+        let unique_key = self.unique_key(message);
+        let (mut body, mut sys_flag) = (message.body().clone(), 0);
+        if body.len() >= settings.compress_from {
+            // A body that does not get smaller travels as it is.
+            let compressed = settings.compression.compress(&body, limits::COMPRESS_LEVEL);
+            if compressed.len() < body.len() {
+                body = compressed.into();
+                sys_flag = settings.compression.flags();
+            }
+        }
+        if message.get(names::TRANSACTION_PREPARED) == Some("true") {
+            sys_flag |= wire::flags::message::PREPARED;
+        }
+        Prepared {
+            properties: encode_properties(message, &unique_key),
+            body,
+            sys_flag,
+            flag: message.flags(),
+            unique_key,
+            batch: false,
+            envelope,
+        }
+    }
+
+    /// The key that the message carries already (it is a copy of another), or a new one.
+    fn unique_key(&self, message: &Message) -> String {
+        let given = message.get(names::UNIQ_KEY);
+        given.map_or_else(|| self.shared.client.next_key().to_string(), str::to_owned)
+    }
+
+    fn request<'a>(&'a self, queue: &'a MessageQueue, prepared: &'a Prepared) -> SendRequest<'a> {
+        SendRequest {
+            group: &self.shared.group,
+            queue,
+            sys_flag: prepared.sys_flag,
+            flag: prepared.flag,
+            born_ms: self.shared.client.env().clock.wall_ms(),
+            properties: &prepared.properties,
+            body: &prepared.body,
+            batch: prepared.batch,
+            envelope: prepared.envelope,
+        }
+    }
+}
+
+/// A message on its way; see [`Producer::start_send`]. Dropping it does not stop the send.
+pub struct Sending {
+    _task: TaskHandle,
+    result: oneshot::Receiver<Result<Receipt, SendError>>,
+}
+
+impl Sending {
+    /// Waits for the answer. `None` when the client was closed before it came.
+    pub async fn wait(self) -> Option<Result<Receipt, SendError>> {
+        self.result.await.ok()
+    }
+}
+
+/// The queue of an order key: the choice of the Java client's `SelectMessageQueueByHash`.
+fn queue_of_key(queues: &[MessageQueue], key: &str) -> Option<MessageQueue> {
+    let count = i64::try_from(queues.len()).ok().filter(|count| *count > 0)?;
+    let index = (i64::from(wire::java_hash::java_hash(key)) % count).unsigned_abs();
+    queues.get(usize::try_from(index).ok()?).cloned()
+}
+
+fn encode_properties(message: &Message, unique_key: &str) -> String {
+    let mut block = String::new();
+    for (name, value) in message.properties() {
+        append_property(&mut block, name, value);
+    }
+    if message.get(names::UNIQ_KEY).is_none() {
+        append_property(&mut block, names::UNIQ_KEY, unique_key);
+    }
+    if message.get(names::WAIT).is_none() {
+        append_property(&mut block, names::WAIT, "true");
+    }
+    block
+}
+
+/// Separators of the property block: [`props::NAME_END`] and [`props::VALUE_END`]. Messages were
+/// checked not to contain them.
+fn append_property(block: &mut String, name: &str, value: &str) {
+    for part in [name, "\u{1}", value, "\u{2}"] {
+        block.push_str(part);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // An order key always names the same queue, the one the Java client would choose.
+    #[test]
+    fn an_order_key_names_one_queue() {
+        let queues: Vec<_> = (0..4).map(|id| MessageQueue::new("T", "b", id)).collect();
+        // "TagA".hashCode() is 2598919; "polygenelubricants".hashCode() is -2147483648.
+        assert_eq!(queue_of_key(&queues, "TagA").map(|queue| queue.id), Some(3));
+        assert_eq!(queue_of_key(&queues, "polygenelubricants").map(|queue| queue.id), Some(0));
+        assert_eq!(queue_of_key(&[], "x"), None);
+    }
+}
