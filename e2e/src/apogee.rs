@@ -30,6 +30,17 @@ pub fn binary() -> Option<PathBuf> {
         .max_by_key(|path| modified(path))
 }
 
+/// Warnings that a test may see; any other WARN or ERROR line fails it.
+const EXPECTED_WARNINGS: [&str; 4] = [
+    // Until there is access control, each start says so.
+    "there is no access control",
+    // Settings of the reference without a counterpart here.
+    "has no effect here",
+    // What hostile frames deserve; a connection of a real client that ends so fails its case.
+    "connection closed: header",
+    "connection closed: a frame",
+];
+
 /// One `apogee server` process; it can be ended and started again on the same ports and directory.
 #[derive(Debug)]
 pub struct Server {
@@ -63,10 +74,14 @@ impl Server {
         fs::create_dir_all(&self.dir)?;
         let file = self.dir.join("apogee.properties");
         let mut settings = placement(&self.dir, self.broker_port, self.namesrv());
-        settings.insert("namesrvListenPort".to_owned(), self.namesrv_port.to_string());
+        settings.insert("namesrv.listenPort".to_owned(), self.namesrv_port.to_string());
         settings.extend(self.settings.clone());
         write_settings(&file, &settings)?;
         let mut command = Command::new(&self.binary);
+        // They steer the tests; to the server every `APOGEE_…` variable is a setting.
+        for variable in ["APOGEE_BIN", "APOGEE_E2E_PEERS", "APOGEE_KILL_POINTS"] {
+            command.env_remove(variable);
+        }
         command.args(["server", "--roles", "namesrv,broker", "-c"]).arg(&file);
         command.current_dir(&self.dir);
         let mut process = Process::start("apogee", command, &self.log_file())?;
@@ -95,6 +110,19 @@ impl Server {
     /// All that it printed, over all starts.
     pub fn log_file(&self) -> PathBuf {
         self.dir.join("apogee.log")
+    }
+
+    /// Lines of its log, over all starts, that a quiet server would not have written.
+    pub fn unexpected_log_lines(&self) -> Vec<String> {
+        let log = fs::read(self.log_file()).unwrap_or_default();
+        String::from_utf8_lossy(&log)
+            .lines()
+            .filter(|line| {
+                ["WARN ", "ERROR ", "panicked at"].iter().any(|word| line.contains(word))
+            })
+            .filter(|line| !EXPECTED_WARNINGS.iter().any(|warning| line.contains(warning)))
+            .map(str::to_owned)
+            .collect()
     }
 
     /// Process id, `None` while it is ended.

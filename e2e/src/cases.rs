@@ -21,6 +21,7 @@ use crate::peer::{Cluster, Peer};
 pub struct Cases {
     trials: Vec<Trial>,
     skipped: Arc<Mutex<Vec<String>>>,
+    watched: Vec<Arc<Shared>>,
 }
 
 impl Cases {
@@ -38,9 +39,14 @@ impl Cases {
                 skipped.push(reason.clone());
                 return Ok(Completion::ignored_with(reason));
             }
-            case().map_err(|error| Failed::from(format!("{error:?}")))?;
+            case().map_err(|error| Failed::from(format!("{error:#}")))?;
             Ok(Completion::Completed)
         }));
+    }
+
+    /// Checks the log of this cluster after the last case.
+    pub fn watch(&mut self, shared: &Arc<Shared>) {
+        self.watched.push(Arc::clone(shared));
     }
 
     /// Runs the cases that the command line selects.
@@ -53,7 +59,14 @@ impl Cases {
             let count = skipped.iter().filter(|other| *other == reason).count();
             println!("SKIPPED {count} cases: {reason}");
         }
-        conclusion.exit_code()
+        let mut code = conclusion.exit_code();
+        for shared in self.watched {
+            if let Err(error) = shared.check_log() {
+                println!("FAILED {} server: {error:#}", shared.peer);
+                code = ExitCode::FAILURE;
+            }
+        }
+        code
     }
 }
 
@@ -91,11 +104,18 @@ impl Shared {
             let dir = self.dir.path().join("cluster");
             Cluster::start(self.peer, &dir, &self.settings)
                 .map(Mutex::new)
-                .map_err(|error| format!("{error:?}"))
+                .map_err(|error| format!("{error:#}"))
         });
         match started {
             Ok(cluster) => Ok(cluster.lock().unwrap_or_else(PoisonError::into_inner)),
             Err(error) => Err(anyhow!("the {} cluster did not start: {error}", self.peer)),
+        }
+    }
+
+    fn check_log(&self) -> Result<()> {
+        match self.started.get() {
+            Some(Ok(cluster)) => cluster.lock().unwrap_or_else(PoisonError::into_inner).check_log(),
+            _ => Ok(()),
         }
     }
 

@@ -186,6 +186,11 @@ impl NameServer {
         (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
+    /// Process id.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Its process.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process
@@ -313,7 +318,6 @@ pub(crate) fn placement(dir: &Path, port: u16, namesrv: SocketAddr) -> Settings 
         ("listenPort", port.to_string()),
         ("namesrvAddr", namesrv.to_string()),
         ("storePathRootDir", store.display().to_string()),
-        ("storePathCommitLog", store.join("commitlog").display().to_string()),
     ]
     .map(|(key, value)| (key.to_owned(), value))
     .into()

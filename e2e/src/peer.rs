@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::apogee;
 use crate::java::{self, Artifacts, BrokerSetup, NameServer, REFERENCE, Settings};
@@ -103,6 +103,27 @@ impl Cluster {
             Servers::Java { broker, .. } => broker.store_dir(),
             Servers::Apogee(server) => server.store_dir(),
         }
+    }
+
+    /// Process ids of what runs now; the broker's is the first.
+    pub fn ids(&self) -> Vec<u32> {
+        match &self.0 {
+            Servers::Java { namesrv, broker } => {
+                broker.id().into_iter().chain([namesrv.id()]).collect()
+            }
+            Servers::Apogee(server) => server.id().into_iter().collect(),
+        }
+    }
+
+    /// An error that quotes log lines which a quiet server would not have written. The reference
+    /// may write what it likes.
+    pub fn check_log(&self) -> Result<()> {
+        let lines = match &self.0 {
+            Servers::Java { .. } => return Ok(()),
+            Servers::Apogee(server) => server.unexpected_log_lines(),
+        };
+        ensure!(lines.is_empty(), "unexpected log lines:\n{}", lines.join("\n"));
+        Ok(())
     }
 
     /// SIGKILL to the broker's process.

@@ -60,7 +60,7 @@ fn killed_under_load(peer: Peer, dir: &Path, flush: &str, kills: u32) -> Result<
         acked.extend_from_slice(&fresh);
         verify(&cluster, &shape, &acked, &fresh).with_context(|| format!("after kill {kill}"))?;
     }
-    Ok(())
+    cluster.check_log()
 }
 
 fn verify(cluster: &Cluster, shape: &Shape, acked: &[Acked], fresh: &[Acked]) -> Result<()> {

@@ -89,6 +89,7 @@ fn hand_over(peers: &[Peer], end: End, dir: &Path) -> Result<()> {
                 storm = load.after_kill()?;
             }
         }
+        cluster.check_log().with_context(place)?;
         if end != End::Stop {
             // Progress is written every few seconds: a crash takes a group back a little.
             snapshot.progress.clear();

@@ -82,9 +82,7 @@ public final class StoreScenario {
             case "write" -> write();
             case "write-until-killed" -> {
                 write();
-                out.println("enough");
-                out.flush();
-                writeOn();
+                writeOn(out);
             }
             case "dump" -> dump(out);
             default -> throw new IllegalArgumentException(mode);
@@ -135,10 +133,15 @@ public final class StoreScenario {
         }
     }
 
-    private void writeOn() throws Exception {
+    /** Says "enough" and goes on: the broker dies under way. */
+    private void writeOn(PrintStream out) throws Exception {
         producer.setRetryTimesWhenSendFailed(0);
         for (int round = ROUNDS;; round++) {
             writeRound(round);
+            if (round == ROUNDS + 6) {
+                out.println("enough");
+                out.flush();
+            }
         }
     }
 
@@ -246,7 +249,7 @@ public final class StoreScenario {
         }
     }
 
-    /** What the index answers: physical offsets, newest first, at most 32. */
+    /** What the index answers: physical offsets, ascending, of the newest 32 at most. */
     private List<Object> answers(Map<String, TreeSet<String>> asked) throws Exception {
         List<Object> rows = new ArrayList<>();
         for (Map.Entry<String, TreeSet<String>> topic : asked.entrySet()) {

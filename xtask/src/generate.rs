@@ -11,8 +11,13 @@ use crate::fixtures::{compile, workspace};
 /// Writes what the classes of the reference define to `xtask/data`.
 pub(crate) fn reference() -> anyhow::Result<()> {
     let class_path = compile(&Artifacts::fetch(REFERENCE)?)?;
-    for (what, file) in [("requests", "request-codes"), ("responses", "response-codes"), ("settings", "settings")] {
-        let output = Command::new("java").args(["-cp", &class_path, "Reference", what]).output().context("running java")?;
+    for (what, file) in
+        [("requests", "request-codes"), ("responses", "response-codes"), ("settings", "settings")]
+    {
+        let output = Command::new("java")
+            .args(["-cp", &class_path, "Reference", what])
+            .output()
+            .context("running java")?;
         ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let path = workspace().join(format!("xtask/data/{file}-{REFERENCE}.tsv"));
         fs::create_dir_all(path.parent().context("has a parent")?)?;

@@ -1,4 +1,4 @@
-//! Runs the generator's threads, prints progress, and samples the server at the window's edges.
+//! Runs the generator's threads, prints progress, and samples the server and the machine at the window's edges.
 
 use std::io::Write;
 use std::sync::atomic::Ordering::Relaxed;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::error::BenchError;
 use crate::measure::{Live, Meter, Tally, Window};
-use crate::process::{Usage, usage};
+use crate::process::{Usage, machine_busy, usage};
 
 /// How to run the threads of one measurement.
 #[derive(Debug)]
@@ -24,8 +24,15 @@ pub(crate) struct Drive<'a> {
 #[derive(Debug)]
 pub(crate) struct Measured {
     pub tally: Tally,
-    /// The server's use at the window's begin and end.
-    pub server: Option<(Usage, Usage)>,
+    /// What was used at the window's begin and end, when it was long enough to have both.
+    pub edges: Option<(Edge, Edge)>,
+}
+
+/// What was used so far, at one edge of the window.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Edge {
+    pub server: Usage,
+    pub machine: Duration,
 }
 
 const STEP: Duration = Duration::from_millis(100);
@@ -37,7 +44,7 @@ impl Drive<'_> {
         W: Fn(usize, Meter<'_>) -> Result<Tally, BenchError> + Sync,
     {
         let (clock, live) = (Clock::start(), Live::default());
-        let (results, server) = thread::scope(|scope| {
+        let (results, edges) = thread::scope(|scope| {
             let spawn = |index| {
                 let (work, live, window) = (&work, &live, self.window);
                 scope.spawn(move || {
@@ -50,15 +57,15 @@ impl Drive<'_> {
             };
             let workers: Vec<_> = (0..self.threads).map(spawn).collect();
             let all_ended = || workers.iter().all(|worker| worker.is_finished());
-            let server = self.watch(clock, &live, all_ended);
+            let edges = self.watch(clock, &live, all_ended);
             let results: Vec<_> = workers.into_iter().map(|worker| worker.join()).collect();
-            (results, server)
+            (results, edges)
         });
         let mut tally = Tally::new();
         for result in results {
             tally.add(result.map_err(|_| BenchError::Panicked)??);
         }
-        Ok(Measured { tally, server })
+        Ok(Measured { tally, edges })
     }
 
     fn watch(
@@ -66,8 +73,8 @@ impl Drive<'_> {
         clock: Clock,
         live: &Live,
         all_ended: impl Fn() -> bool,
-    ) -> Option<(Usage, Usage)> {
-        let sample = || (!self.server_pids.is_empty()).then(|| usage(self.server_pids));
+    ) -> Option<(Edge, Edge)> {
+        let sample = || Some(Edge { server: usage(self.server_pids), machine: machine_busy() });
         let (mut before, mut after) = (None, None);
         let mut line = Line { at_ns: 0, messages: 0, requests: 0, latency_sum_ns: 0 };
         while !all_ended() {

@@ -38,7 +38,7 @@ impl Poll {
     /// part awake.
     pub(crate) fn wait(&mut self, timeout: Duration) -> io::Result<Ready<'_>> {
         self.events.clear();
-        let exact = timeout.subsec_nanos() % 1_000_000 != 0;
+        let exact = !timeout.subsec_nanos().is_multiple_of(1_000_000);
         if exact {
             let deadline = Instant::now() + timeout;
             let sleep = timespec(timeout - SPIN.min(timeout / 4));
@@ -57,10 +57,7 @@ impl Poll {
 }
 
 fn timespec(duration: Duration) -> Timespec {
-    Timespec {
-        tv_sec: duration.as_secs() as i64,
-        tv_nsec: i64::from(duration.subsec_nanos()),
-    }
+    Timespec { tv_sec: duration.as_secs() as i64, tv_nsec: i64::from(duration.subsec_nanos()) }
 }
 
 fn interrupted_is_fine(result: rustix::io::Result<()>) -> io::Result<()> {

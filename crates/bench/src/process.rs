@@ -15,6 +15,17 @@ pub struct Usage {
     pub rss_bytes: u64,
 }
 
+/// CPU time that all processors together have spent not idle since the system started (guest and
+/// stolen time included), from the first line of `/proc/stat`.
+pub(crate) fn machine_busy() -> Duration {
+    const IDLE_AND_IO_WAIT: [usize; 2] = [3, 4];
+    let text = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let fields = text.lines().next().unwrap_or_default().split_whitespace().skip(1).take(8);
+    let busy = fields.enumerate().filter(|(i, _)| !IDLE_AND_IO_WAIT.contains(i));
+    let ticks: u64 = busy.filter_map(|(_, field)| field.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second())
+}
+
 /// Usage of `pids` and all their descendants; a process that is gone counts nothing.
 pub fn usage(pids: &[u32]) -> Usage {
     let parents = parents();

@@ -118,6 +118,9 @@ pub struct Report {
     pub generator: Generator,
     /// Cost of the server, when its process ids were given.
     pub server: Option<ServerUse>,
+    /// Cores that everything but generator and server used meanwhile, kernel threads included: a
+    /// figure measured beside much of that says little.
+    pub others_cores: Option<f64>,
     /// Kernel and cores of this machine.
     pub machine: String,
 }
@@ -214,18 +217,16 @@ fn line(p: &Percentiles) -> String {
 
 impl Report {
     fn new(mode: &str, load: &LoadArgs, endpoint: &Endpoint, measured: Measured) -> Report {
-        let Measured { tally, server } = measured;
+        let Measured { tally, edges } = measured;
         let seconds = tally.window.as_secs_f64().max(1e-9);
         let messages = tally.messages.max(1) as f64;
         let per_message = |cpu: Duration| cpu.as_secs_f64() * 1e6 / messages;
-        let server = server.map(|(before, after)| {
-            let cpu = after.cpu.saturating_sub(before.cpu);
-            ServerUse {
-                cpu_us_per_message: per_message(cpu),
-                cores: cpu.as_secs_f64() / seconds,
-                rss_anon_bytes: after.rss_anon_bytes,
-            }
+        let cores = |cpu: Duration| cpu.as_secs_f64() / seconds;
+        let spent = edges.map(|(before, after)| {
+            let server = after.server.cpu.saturating_sub(before.server.cpu);
+            (server, after.machine.saturating_sub(before.machine), after.server.rss_anon_bytes)
         });
+        let server = spent.filter(|_| !load.server_pids.is_empty());
         let errors = tally.errors.into_iter();
         Report {
             mode: mode.into(),
@@ -251,9 +252,16 @@ impl Report {
             generator: Generator {
                 threads: load.threads,
                 cpu_us_per_message: per_message(tally.cpu),
-                cores: tally.cpu.as_secs_f64() / seconds,
+                cores: cores(tally.cpu),
             },
-            server,
+            server: server.map(|(cpu, _, rss_anon_bytes)| ServerUse {
+                cpu_us_per_message: per_message(cpu),
+                cores: cores(cpu),
+                rss_anon_bytes,
+            }),
+            others_cores: spent.map(|(cpu, machine, _)| {
+                cores(machine.saturating_sub(cpu).saturating_sub(tally.cpu))
+            }),
             machine: machine(),
         }
     }
@@ -305,7 +313,10 @@ impl Report {
         if self.unanswered > 0 {
             writeln!(out, "missing   {} without an answer", self.unanswered)?;
         }
-        writeln!(out, "machine   {}", self.machine)
+        let others = self.others_cores.map_or(String::new(), |cores| {
+            format!("; {cores:.2} cores busy with other work meanwhile")
+        });
+        writeln!(out, "machine   {}{others}", self.machine)
     }
 }
 

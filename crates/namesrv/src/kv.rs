@@ -84,8 +84,11 @@ impl KvConfig {
                 open.read_exact_at(&mut bytes, 0)?;
                 Ok(Some(bytes))
             };
-            let bytes =
-                read().map_err(|source| KvError::Io { action: "read", path: file.clone(), source })?;
+            let bytes = read().map_err(|source| KvError::Io {
+                action: "read",
+                path: file.clone(),
+                source,
+            })?;
             if let Some(bytes) = bytes {
                 content = serde_json::from_slice(&bytes)
                     .map_err(|source| KvError::Format { path: file, source })?;

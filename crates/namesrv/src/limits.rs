@@ -9,9 +9,6 @@ pub const TOPIC_QUEUES: usize = 4_194_304;
 /// Longest broker name, cluster name, address or topic of a registration, in bytes.
 pub const NAME_BYTES: usize = 1_024;
 
-/// Most bytes that a compressed registration may inflate to.
-pub const REGISTER_BODY_BYTES: usize = 64 << 20;
-
 /// Most keys and values of all namespaces of the KV configuration, in bytes.
 pub const KV_BYTES: usize = 16 << 20;
 

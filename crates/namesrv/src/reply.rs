@@ -1,8 +1,7 @@
 //! What a handler answers, and the one table from errors to response codes and remarks.
 
-use std::borrow::Cow;
-
 use bytes::Bytes;
+use wire::body::BodyError;
 use wire::call::Replies;
 use wire::codes::RequestError;
 use wire::frame::{Frame, FrameWriter, ReplyTo};
@@ -53,8 +52,10 @@ pub(crate) enum Refused {
     Kv(#[from] KvError),
     #[error("crc32 not match")]
     Crc,
-    #[error("the body is not what the request demands: {0}")]
-    Body(String),
+    #[error(transparent)]
+    Body(#[from] BodyError),
+    #[error("the body is not UTF-8")]
+    Encoding(#[from] std::str::Utf8Error),
     #[error("{what} has {size} bytes, the limit is {limit}")]
     Name { what: &'static str, size: usize, limit: usize },
     #[error("No topic route info in name server for the topic: {0}")]
@@ -85,6 +86,7 @@ impl Refused {
             | Refused::Kv(_)
             | Refused::Crc
             | Refused::Body(_)
+            | Refused::Encoding(_)
             | Refused::Name { .. }
             | Refused::NotReady
             | Refused::Disabled
@@ -94,8 +96,9 @@ impl Refused {
 
     /// Writes it as the answer to `frame`.
     pub(crate) fn write(&self, frame: &Frame<'_>, out: &mut Replies) {
-        let remark = Cow::from(self.to_string());
-        FrameWriter::response(out.head(), to(frame), self.code()).remark(&remark).finish(b"");
+        FrameWriter::response(out.head(), to(frame), self.code())
+            .remark(&self.to_string())
+            .finish(b"");
     }
 }
 

@@ -7,18 +7,23 @@
 //! whenever something it was made from changes.
 //! Absent: I/O, clocks (the caller hands `now` in) and locks.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use wire::body::{BrokerData, ClusterInfo, DataVersion, QueueData, TopicRouteData};
+use serde_json::Value;
+use wire::body::DataVersion;
 
 use crate::limits;
 
+mod answers;
+mod registration;
 #[cfg(test)]
 mod tests;
+
+pub use registration::{Gone, Queues, RegisterError, Registered, Registration};
 
 /// How long a broker may be silent that did not say how long it may.
 pub const SILENCE: Duration = Duration::from_secs(120);
@@ -40,94 +45,6 @@ pub struct Rules {
     /// A registration takes away the topics that it does not list
     /// (`deleteTopicWithBrokerRegistration`).
     pub delete_missing: bool,
-}
-
-/// The queues of one topic on one broker name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Queues {
-    /// Queues that consumers may read.
-    pub read: i32,
-    /// Queues that producers may write.
-    pub write: i32,
-    /// Permission bits: 4 read, 2 write, 1 inherit.
-    pub perm: i32,
-    /// The topic's system flag (unit bits).
-    pub sys_flag: i32,
-}
-
-/// What one REGISTER_BROKER (103) says.
-#[derive(Debug)]
-pub struct Registration<'a> {
-    /// Cluster of the broker; the first registration of a broker name decides.
-    pub cluster: &'a str,
-    /// Name shared by a master and its slaves.
-    pub broker: &'a str,
-    /// `ip:port` that clients are sent to.
-    pub addr: &'a str,
-    /// 0 for a master.
-    pub id: i64,
-    /// `ip:port` that slaves replicate from.
-    pub ha_addr: &'a str,
-    /// Zone, from the field `__ZONE_NAME`.
-    pub zone: Option<&'a str>,
-    /// Longest silence; `None` is [`SILENCE`].
-    pub silence: Option<Duration>,
-    /// Whether the group may have an acting master; `None` from brokers that do not know of it.
-    pub acting_master: Option<bool>,
-    /// Version of the broker's topic table.
-    pub version: DataVersion,
-    /// The broker's topic table.
-    pub topics: &'a [(String, Queues)],
-    /// Whether the table came with static topics.
-    pub has_mappings: bool,
-    /// Connection that carried it: closing it unregisters the broker.
-    pub peer: u64,
-}
-
-/// The answer to a registration that was not refused.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Registered {
-    /// In the tables. A slave is told `(address, HA address)` of its master.
-    Accepted {
-        /// Address and HA address of the master, for a slave.
-        master: Option<(Arc<str>, Arc<str>)>,
-        /// The address was not registered before.
-        first: bool,
-    },
-    /// Ignored: the holder of this id has a newer state version (a replaced master came back).
-    Fenced,
-}
-
-/// Why a registration was refused.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RegisterError {
-    /// One topic only, from a broker that is not registered: an incremental registration that
-    /// overtook the full one.
-    #[error("register broker failed")]
-    NotRegistered,
-    /// The tables are full.
-    #[error("the name server holds {held} {what}, the limit is {limit}")]
-    Full {
-        /// What there is too much of.
-        what: &'static str,
-        /// How many there would be.
-        held: usize,
-        /// The limit.
-        limit: usize,
-    },
-}
-
-/// A member that left the tables.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Gone {
-    /// Broker name.
-    pub broker: Arc<str>,
-    /// Its id.
-    pub id: i64,
-    /// Its address.
-    pub addr: Arc<str>,
-    /// The connection that registered it.
-    pub peer: u64,
 }
 
 #[derive(Debug)]
@@ -161,21 +78,13 @@ impl Group {
     fn has_master(&self) -> bool {
         self.members.contains_key(&MASTER)
     }
-
-    fn data(&self) -> BrokerData {
-        BrokerData {
-            broker_name: self.name.to_string(),
-            cluster: self.cluster.to_string(),
-            broker_addrs: self.members.iter().map(|(id, m)| (*id, m.addr.to_string())).collect(),
-            zone_name: self.zone.clone(),
-            enable_acting_master: self.acting_master,
-        }
-    }
 }
 
 #[derive(Debug, Default)]
 struct Topic {
     queues: BTreeMap<Arc<str>, Queues>,
+    /// Parts of a static topic, by broker name.
+    mappings: BTreeMap<String, Value>,
     /// The answer to 105, made when first asked for.
     answer: OnceLock<Bytes>,
 }
@@ -306,10 +215,9 @@ impl Routes {
         }
         let read_only = r.id != MASTER && group.acting_master;
         let name = group.name.clone();
-        if self.rules.delete_missing && !r.has_mappings {
-            let listed: std::collections::BTreeSet<&str> =
-                r.topics.iter().map(|(topic, _)| topic.as_str()).collect();
-            self.remove_queues(|topic, broker| *broker == *name && !listed.contains(topic));
+        if self.rules.delete_missing && r.mappings.is_empty() {
+            let listed: BTreeSet<&str> = r.topics.iter().map(|(topic, _)| topic.as_str()).collect();
+            self.remove_queues(|topic, broker| **broker == *name && !listed.contains(topic));
         }
         for (topic, queues) in r.topics {
             if !changed && self.offers(topic, &name) {
@@ -317,6 +225,21 @@ impl Routes {
             }
             let perm = if read_only { queues.perm & !PERM_WRITE } else { queues.perm };
             self.put_queues(topic, &name, Queues { perm, ..*queues });
+        }
+        if changed {
+            self.put_mappings(r.mappings);
+        }
+    }
+
+    fn put_mappings(&mut self, mappings: &BTreeMap<String, Value>) {
+        for (topic, part) in mappings {
+            let Some(broker) = part.get("bname").and_then(Value::as_str) else { continue };
+            if let Some(entry) = self.topics.get_mut(topic)
+                && entry.queues.contains_key(broker)
+            {
+                entry.mappings.insert(broker.to_owned(), part.clone());
+                entry.answer.take();
+            }
         }
     }
 
@@ -339,6 +262,7 @@ impl Routes {
             let before = entry.queues.len();
             entry.queues.retain(|broker, _| !gone(topic, broker));
             if entry.queues.len() != before {
+                entry.mappings.retain(|broker, _| entry.queues.contains_key(broker.as_str()));
                 removed += before - entry.queues.len();
                 entry.answer.take();
             }
@@ -360,7 +284,7 @@ impl Routes {
     pub fn unregister(&mut self, broker: &str, addr: &str) -> Option<Gone> {
         let (id, _) = self.groups.get(broker)?.by_addr(addr)?;
         let gone = self.remove_member(broker, id)?;
-        self.settle(&[gone.broker.clone()]);
+        self.settle(std::slice::from_ref(&gone.broker));
         Some(gone)
     }
 
@@ -464,87 +388,6 @@ impl Routes {
         }
     }
 
-    /// The version of the topic table that the broker registered with.
-    pub fn version(&self, broker: &str, addr: &str) -> Option<DataVersion> {
-        Some(self.groups.get(broker)?.by_addr(addr)?.1.version)
-    }
-
-    /// The encoded answer to 105, or `None` for an unknown topic.
-    pub fn route(&self, topic: &str) -> Option<Bytes> {
-        let entry = self.topics.get(topic)?;
-        let encode = || Bytes::from(self.answer(topic, entry).encode());
-        Some(entry.answer.get_or_init(encode).clone())
-    }
-
-    /// The route of a topic as data.
-    pub fn route_data(&self, topic: &str) -> Option<TopicRouteData> {
-        self.topics.get(topic).map(|entry| self.answer(topic, entry))
-    }
-
-    fn answer(&self, topic: &str, entry: &Topic) -> TopicRouteData {
-        let mut data = TopicRouteData::default();
-        for (broker, queues) in &entry.queues {
-            data.queue_datas.push(queue_data(broker, queues));
-            let Some(group) = self.groups.get(broker) else { continue };
-            let mut broker_data = group.data();
-            let acts = self.rules.acting_master
-                && group.acting_master
-                && !group.has_master()
-                && queues.perm & PERM_WRITE == 0
-                && !topic.starts_with(SYNC_MEMBER_PREFIX);
-            if acts && let Some((_, addr)) = broker_data.broker_addrs.pop_first() {
-                broker_data.broker_addrs.insert(MASTER, addr);
-            }
-            data.broker_datas.push(broker_data);
-        }
-        data
-    }
-
-    /// The encoded answer to 106.
-    pub fn cluster_info(&self) -> Bytes {
-        let encode = || {
-            let mut info = ClusterInfo::default();
-            for group in self.groups.values() {
-                info.broker_addr_table.insert(group.name.to_string(), group.data());
-                let names = info.cluster_addr_table.entry(group.cluster.to_string()).or_default();
-                names.push(group.name.to_string());
-            }
-            Bytes::from(info.encode())
-        };
-        self.cluster_info.get_or_init(encode).clone()
-    }
-
-    /// The members of a broker name: id → address; empty for an unknown name.
-    pub fn members(&self, broker: &str) -> BTreeMap<i64, String> {
-        self.groups.get(broker).map(|g| g.data().broker_addrs).unwrap_or_default()
-    }
-
-    /// Every topic, in order.
-    pub fn topics(&self) -> impl Iterator<Item = &str> {
-        self.topics.keys().map(String::as_str)
-    }
-
-    /// The topics of which any broker's queues satisfy `accept(cluster, queues)`.
-    pub fn topics_where(&self, accept: impl Fn(&str, &Queues) -> bool) -> Vec<String> {
-        let accept = |(broker, queues): (&Arc<str>, &Queues)| {
-            self.groups.get(broker).is_some_and(|g| accept(&g.cluster, queues))
-        };
-        let matches = |t: &&(_, &Topic)| t.1.queues.iter().any(accept);
-        let found = self.topics.iter();
-        found.map(|(name, t)| (name, t)).filter(|t| matches(&t)).map(|t| t.0.clone()).collect()
-    }
-
-    /// Clusters with their broker names, which the reference lists as system topics, and the
-    /// address of some broker.
-    pub fn system_topics(&self) -> (Vec<String>, Option<String>) {
-        let mut names: Vec<String> = self.groups.values().map(|g| g.cluster.to_string()).collect();
-        names.sort_unstable();
-        names.dedup();
-        names.extend(self.groups.keys().map(|name| name.to_string()));
-        let any = self.groups.values().find_map(|g| g.members.values().next());
-        (names, any.map(|m| m.addr.to_string()))
-    }
-
     /// Removes a topic, everywhere or on the brokers of one cluster.
     pub fn delete_topic(&mut self, topic: &str, cluster: Option<&str>) {
         let Entry::Occupied(mut entry) = self.topics.entry(topic.to_owned()) else { return };
@@ -553,8 +396,10 @@ impl Routes {
             let groups = &self.groups;
             let elsewhere =
                 |broker: &Arc<str>| groups.get(broker).is_none_or(|g| &*g.cluster != cluster);
-            entry.get_mut().queues.retain(|broker, _| elsewhere(broker));
-            entry.get_mut().answer.take();
+            let entry = entry.get_mut();
+            entry.queues.retain(|broker, _| elsewhere(broker));
+            entry.mappings.retain(|broker, _| entry.queues.contains_key(broker.as_str()));
+            entry.answer.take();
         } else {
             entry.get_mut().queues.clear();
         }
@@ -576,15 +421,5 @@ impl Routes {
             self.put_queues(topic, &name, *queues);
         }
         true
-    }
-}
-
-fn queue_data(broker: &str, queues: &Queues) -> QueueData {
-    QueueData {
-        broker_name: broker.to_owned(),
-        read_queue_nums: queues.read,
-        write_queue_nums: queues.write,
-        perm: queues.perm,
-        topic_sys_flag: queues.sys_flag,
     }
 }

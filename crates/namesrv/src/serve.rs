@@ -11,13 +11,13 @@ use wire::call::{Call, Replies};
 use wire::codes::NamesrvRequest as Request;
 use wire::{Frame, FrameError, Frames, Peer};
 
+use crate::expire;
 use crate::handle::{broker, config, kv, route, topic};
 use crate::kv::{KvConfig, KvError};
 use crate::limits;
 use crate::reply::{Answer, Refused};
 use crate::routes::{Gone, Routes, Rules};
 use crate::settings::NamesrvSettings;
-use crate::expire;
 
 /// A name server. Clones are the same one.
 #[derive(Clone)]
@@ -101,10 +101,27 @@ impl Namesrv {
         match Request::decode(frame)? {
             Request::RegisterBroker(h) => broker::register(self, peer, frame, &h),
             Request::UnregisterBroker(h) => broker::unregister(self, &h),
+            Request::QueryDataVersion(h) => broker::query_version(self, frame, &h),
+            Request::BrokerHeartbeat(h) => broker::heartbeat(self, &h),
             Request::GetRouteinfoByTopic(h) => route::by_topic(self, frame, &h),
             Request::GetBrokerClusterInfo(_) => route::cluster_info(self),
+            Request::GetBrokerMemberGroup(h) => route::member_group(self, &h),
             Request::GetAllTopicListFromNameserver(_) => topic::list_all(self),
+            Request::GetTopicsByCluster(h) => topic::list_by_cluster(self, &h),
+            Request::GetSystemTopicListFromNs(_) => topic::list_system(self),
+            Request::GetUnitTopicList(_) => topic::list_unit(self),
+            Request::GetHasUnitSubTopicList(_) => topic::list_unit_subscribed(self),
+            Request::GetHasUnitSubUnunitTopicList(_) => topic::list_unit_subscribed_only(self),
             Request::DeleteTopicInNamesrv(h) => topic::delete(self, &h),
+            Request::RegisterTopicInNamesrv(h) => topic::register(self, frame, &h),
+            Request::WipeWritePermOfBroker(h) => topic::wipe_write(self, &h),
+            Request::AddWritePermOfBroker(h) => topic::add_write(self, &h),
+            Request::PutKvConfig(h) => kv::put(self, &h),
+            Request::GetKvConfig(h) => kv::get(self, &h),
+            Request::DeleteKvConfig(h) => kv::delete(self, &h),
+            Request::GetKvlistByNamespace(h) => kv::list(self, &h),
+            Request::UpdateNamesrvConfig(_) => config::update(self, frame),
+            Request::GetNamesrvConfig(_) => config::get(self),
         }
     }
 }
@@ -144,8 +161,5 @@ impl Call for Namesrv {
 }
 
 fn rules(settings: &NamesrvSettings) -> Rules {
-    Rules {
-        acting_master: settings.acting_master,
-        delete_missing: settings.delete_missing_topics,
-    }
+    Rules { acting_master: settings.acting_master, delete_missing: settings.delete_missing_topics }
 }

@@ -3,6 +3,7 @@
 env::settings! {
     /// Settings of the name server (`NamesrvConfig`).
     pub struct NamesrvSettings in "namesrv";
+    "listenPort" => port: u16 = 9876, "port for clients and brokers";
     "kvConfigPath" => kv_config_path: String = String::new(), "file of the KV configuration; empty: kvConfig.json in the directory of the role";
     "orderMessageEnable" => order_topics: bool = false, reload, "tell the order configuration of a topic with its route";
     "returnOrderTopicConfigToBroker" => order_topics_to_brokers: bool = true, reload, "answer a registration with the order configuration of all topics";

@@ -7,13 +7,17 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use env::Env;
 use parking_lot::Mutex;
-use wire::frame::OwnedFrame;
+use wire::call::Replies;
+use wire::frame::{OwnedFrame, ReplyTo};
 use wire::peer::PeerError;
-use wire::{Call, FrameWriter, Peer};
+use wire::reply_codes::REQUEST_CODE_NOT_SUPPORTED;
+use wire::{Call, FrameError, FrameWriter, Frames, Peer};
 
 use crate::conn::{self, Opened};
 use crate::connections::Connections;
@@ -60,6 +64,30 @@ pub enum CallError {
     },
 }
 
+/// The handler of a client that serves no requests of its servers: it takes the answers out and
+/// refuses the rest, as the reference's client does.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct AnswersOnly;
+
+impl Call for AnswersOnly {
+    fn call_batch(
+        &self,
+        peer: &Arc<Peer>,
+        frames: &mut Frames<'_>,
+        out: &mut Replies,
+    ) -> Result<(), FrameError> {
+        while let Some(frame) = frames.next()? {
+            if !peer.accept(&frame) && !frame.is_oneway() {
+                let to = ReplyTo { opaque: frame.opaque, format: frame.format };
+                FrameWriter::response(out.head(), to, REQUEST_CODE_NOT_SUPPORTED)
+                    .remark(&format!(" request type {} not supported", frame.code))
+                    .finish(b"");
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Calls servers by address. Clones share connections.
 #[derive(Clone)]
 pub struct Client(Arc<Inner>);
@@ -73,7 +101,8 @@ struct Inner {
 struct Address {
     peer: Mutex<Option<Arc<Peer>>>,
     dial: tokio::sync::Mutex<Dial>,
-    attempts: std::sync::atomic::AtomicU64,
+    /// How often it was tried to connect: tells those who wait for an attempt that it was made.
+    attempts: AtomicU64,
 }
 
 /// The attempts to connect to one address since it was last connected.
@@ -178,7 +207,6 @@ impl Client {
     /// Connects, one attempt at a time. Those who waited for a failed attempt share its error; the
     /// next attempt waits for its pause to pass.
     async fn dial(&self, addr: &str, address: &Address) -> Result<Arc<Peer>, CallError> {
-        use std::sync::atomic::Ordering::Relaxed;
         let seen = address.attempts.load(Relaxed);
         let mut dial = address.dial.lock().await;
         if let Some(peer) = address.connected() {

@@ -25,6 +25,30 @@ pub struct Server {
     connections: Arc<Connections>,
 }
 
+/// A port that is taken but not served yet.
+pub struct Bound {
+    env: Env,
+    listener: Listener,
+    addr: SocketAddr,
+}
+
+impl Bound {
+    /// The address that it listens on.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Serves the port with `call`. `name` appears in logs.
+    pub fn serve(self, name: &'static str, call: Arc<dyn Call>, limits: Limits) -> Server {
+        let Bound { env, listener, addr } = self;
+        let stop = env.tasks.stop_token();
+        let connections = Connections::new(env.clone(), name, call, limits);
+        env.tasks.spawn("net-watch", connections.clone().watch(stop.clone()));
+        env.tasks.spawn("net-accept", accept(connections.clone(), listener, stop));
+        Server { addr, connections }
+    }
+}
+
 impl Server {
     /// Listens on `addr` (port 0: any free one) and serves requests with `call`. `name` appears in
     /// logs.
@@ -38,13 +62,18 @@ impl Server {
         call: Arc<dyn Call>,
         limits: Limits,
     ) -> io::Result<Server> {
+        Ok(Server::bind(env, addr).await?.serve(name, call, limits))
+    }
+
+    /// Takes the port without serving it yet: clients may connect, and wait. For roles that must know
+    /// their own port first.
+    ///
+    /// # Errors
+    /// When the address cannot be bound.
+    pub async fn bind(env: Env, addr: SocketAddr) -> io::Result<Bound> {
         let listener = env.net.listen(addr).await?;
         let addr = listener.local_addr()?;
-        let stop = env.tasks.stop_token();
-        let connections = Connections::new(env.clone(), name, call, limits);
-        env.tasks.spawn("net-watch", connections.clone().watch(stop.clone()));
-        env.tasks.spawn("net-accept", accept(connections.clone(), listener, stop));
-        Ok(Server { addr, connections })
+        Ok(Bound { env, listener, addr })
     }
 
     /// The address that it listens on.

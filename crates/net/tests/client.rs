@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use apogee_net::{CallError, Client, Limits};
+use apogee_net::{AnswersOnly, CallError, Client, Limits};
 use common::{CALL_BACK, ECHO, Handler, PARK, PUSH, Setup, until};
 use env::Env;
 
@@ -52,6 +52,9 @@ async fn servers_push_and_call_back() {
     until(|| handler.oneways.load(Ordering::SeqCst) == 1).await;
     let answer = client.call(&addr, CALL_BACK, |_| {}, b"", 10 * SECOND).await.unwrap();
     assert_eq!(&answer.body()[..], b"from the server");
+    let deaf = Client::new(Env::real(), "deaf", Arc::new(AnswersOnly), Limits::default());
+    let answer = deaf.call(&addr, CALL_BACK, |_| {}, b"", 10 * SECOND).await.unwrap();
+    assert_eq!(&answer.body()[..], b"", "a refusal has no body");
     client.oneway(&addr, ECHO, |_| {}, b"").await.unwrap();
     until(|| setup.handler.oneways.load(Ordering::SeqCst) == 1).await;
 }

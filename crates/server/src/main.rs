@@ -1,5 +1,51 @@
-//! The `apogee` binary.
+//! The `apogee` binary: parse → configure → build → run. Everything else is in the crates.
 
-fn main() -> anyhow::Result<()> {
-    anyhow::bail!("no such command")
+mod advertise;
+mod client;
+mod config;
+mod logging;
+mod node;
+mod trial;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Less than half the time of the system's allocator in the buffers that reads and batches grow.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// A message, event and stream platform in one process, compatible with Apache RocketMQ.
+#[derive(Parser)]
+#[command(version, propagate_version = true, subcommand_required = false)]
+struct Apogee {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server: name server and broker in one process, unless told otherwise.
+    Server(config::ServerArgs),
+    /// Measure a broker, ours or any other that speaks the protocol.
+    Bench(bench::Args),
+    #[command(flatten)]
+    Client(cli::Command),
+}
+
+fn main() -> ExitCode {
+    let arguments = Apogee::parse();
+    let command = arguments.command.unwrap_or_else(|| Command::Server(config::ServerArgs::default()));
+    let ended = match command {
+        Command::Server(arguments) => node::run(arguments),
+        Command::Bench(arguments) => client::bench(&arguments),
+        Command::Client(command) => client::run(command),
+    };
+    match ended {
+        Ok(code) => code,
+        Err(error) => {
+            logging::complain(&format!("apogee: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
 }

@@ -18,7 +18,9 @@ use crate::peer::Peer;
 
 /// A role that answers requests.
 pub trait Call: Send + Sync + 'static {
-    /// Handles all complete frames of one read, in order. Never blocks, never awaits.
+    /// Handles all complete frames of one read, in order. Never blocks, never awaits. It may leave
+    /// frames, but not the first, once `out` holds many bytes: it gets them again when those are
+    /// written.
     ///
     /// # Errors
     /// When the connection must be closed; what `out` holds by then is still sent.

@@ -8,7 +8,7 @@
 //!
 //! To serve one more request, move its row to its role's section and declare its header.
 
-use crate::frame::Frame;
+use crate::frame::{Frame, FrameWriter};
 use crate::header::*;
 
 /// Who serves a request in the reference.
@@ -151,6 +151,13 @@ macro_rules! requests {
                     })
                 }
 
+                /// Writes its header.
+                pub fn encode(&self, writer: &mut FrameWriter<'_>) {
+                    match self {
+                        $(Self::$variant(header) => header.encode(writer),)*
+                    }
+                }
+
                 /// Its code.
                 #[must_use]
                 pub const fn code(&self) -> RequestCode {
@@ -197,12 +204,29 @@ requests! {
     }
     /// What a name server serves.
     served by Namesrv: NamesrvRequest {
+        100 "PUT_KV_CONFIG" PutKvConfig(PutKvConfigHeader<'a>) Admin,
+        101 "GET_KV_CONFIG" GetKvConfig(KvKeyHeader<'a>) Admin,
+        102 "DELETE_KV_CONFIG" DeleteKvConfig(KvKeyHeader<'a>) Admin,
         103 "REGISTER_BROKER" RegisterBroker(RegisterBrokerHeader<'a>) Admin,
         104 "UNREGISTER_BROKER" UnregisterBroker(UnregisterBrokerHeader<'a>) Admin,
         105 "GET_ROUTEINFO_BY_TOPIC" GetRouteinfoByTopic(GetRouteInfoHeader<'a>) Query,
         106 "GET_BROKER_CLUSTER_INFO" GetBrokerClusterInfo(NoHeader) Admin,
+        205 "WIPE_WRITE_PERM_OF_BROKER" WipeWritePermOfBroker(BrokerNameHeader<'a>) Admin,
         206 "GET_ALL_TOPIC_LIST_FROM_NAMESERVER" GetAllTopicListFromNameserver(NoHeader) Admin,
         216 "DELETE_TOPIC_IN_NAMESRV" DeleteTopicInNamesrv(DeleteTopicFromNamesrvHeader<'a>) Admin,
+        217 "REGISTER_TOPIC_IN_NAMESRV" RegisterTopicInNamesrv(TopicHeader<'a>) Admin,
+        219 "GET_KVLIST_BY_NAMESPACE" GetKvlistByNamespace(KvNamespaceHeader<'a>) Admin,
+        224 "GET_TOPICS_BY_CLUSTER" GetTopicsByCluster(ClusterHeader<'a>) Admin,
+        304 "GET_SYSTEM_TOPIC_LIST_FROM_NS" GetSystemTopicListFromNs(NoHeader) Admin,
+        311 "GET_UNIT_TOPIC_LIST" GetUnitTopicList(NoHeader) Admin,
+        312 "GET_HAS_UNIT_SUB_TOPIC_LIST" GetHasUnitSubTopicList(NoHeader) Admin,
+        313 "GET_HAS_UNIT_SUB_UNUNIT_TOPIC_LIST" GetHasUnitSubUnunitTopicList(NoHeader) Admin,
+        318 "UPDATE_NAMESRV_CONFIG" UpdateNamesrvConfig(NoHeader) Admin,
+        319 "GET_NAMESRV_CONFIG" GetNamesrvConfig(NoHeader) Admin,
+        322 "QUERY_DATA_VERSION" QueryDataVersion(QueryDataVersionHeader<'a>) Admin,
+        327 "ADD_WRITE_PERM_OF_BROKER" AddWritePermOfBroker(BrokerNameHeader<'a>) Admin,
+        901 "GET_BROKER_MEMBER_GROUP" GetBrokerMemberGroup(BrokerMemberGroupHeader<'a>) Admin,
+        904 "BROKER_HEARTBEAT" BrokerHeartbeat(BrokerHeartbeatHeader<'a>) Admin,
     }
     /// What a server asks of a client.
     served by Client: ClientRequest {
@@ -224,13 +248,9 @@ requests! {
         47 "GET_CLIENT_CONFIG" GetClientConfig Nobody Admin,
         60 "GET_TIMER_CHECK_POINT" GetTimerCheckPoint Broker Admin,
         61 "GET_TIMER_METRICS" GetTimerMetrics Broker Admin,
-        100 "PUT_KV_CONFIG" PutKvConfig Namesrv Admin,
-        101 "GET_KV_CONFIG" GetKvConfig Namesrv Admin,
-        102 "DELETE_KV_CONFIG" DeleteKvConfig Namesrv Admin,
         202 "GET_TOPIC_STATS_INFO" GetTopicStatsInfo Broker Admin,
         203 "GET_CONSUMER_CONNECTION_LIST" GetConsumerConnectionList Broker Admin,
         204 "GET_PRODUCER_CONNECTION_LIST" GetProducerConnectionList Broker Admin,
-        205 "WIPE_WRITE_PERM_OF_BROKER" WipeWritePermOfBroker Namesrv Admin,
         207 "DELETE_SUBSCRIPTIONGROUP" DeleteSubscriptiongroup Broker Admin,
         208 "GET_CONSUME_STATS" GetConsumeStats Broker Admin,
         209 "SUSPEND_CONSUMER" SuspendConsumer Nobody Admin,
@@ -239,40 +259,29 @@ requests! {
         212 "RESET_CONSUMER_OFFSET_IN_BROKER" ResetConsumerOffsetInBroker Nobody Admin,
         213 "ADJUST_CONSUMER_THREAD_POOL" AdjustConsumerThreadPool Nobody Admin,
         214 "WHO_CONSUME_THE_MESSAGE" WhoConsumeTheMessage Nobody Admin,
-        217 "REGISTER_TOPIC_IN_NAMESRV" RegisterTopicInNamesrv Namesrv Admin,
-        219 "GET_KVLIST_BY_NAMESPACE" GetKvlistByNamespace Namesrv Admin,
         220 "RESET_CONSUMER_CLIENT_OFFSET" ResetConsumerClientOffset Client Admin,
         221 "GET_CONSUMER_STATUS_FROM_CLIENT" GetConsumerStatusFromClient Client Admin,
         222 "INVOKE_BROKER_TO_RESET_OFFSET" InvokeBrokerToResetOffset Broker Admin,
         223 "INVOKE_BROKER_TO_GET_CONSUMER_STATUS" InvokeBrokerToGetConsumerStatus Broker Admin,
-        224 "GET_TOPICS_BY_CLUSTER" GetTopicsByCluster Namesrv Admin,
         225 "UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST" UpdateAndCreateSubscriptiongroupList Broker Admin,
         300 "QUERY_TOPIC_CONSUME_BY_WHO" QueryTopicConsumeByWho Broker Admin,
         301 "REGISTER_FILTER_SERVER" RegisterFilterServer Nobody Admin,
         302 "REGISTER_MESSAGE_FILTER_CLASS" RegisterMessageFilterClass Nobody Admin,
         303 "QUERY_CONSUME_TIME_SPAN" QueryConsumeTimeSpan Broker Admin,
-        304 "GET_SYSTEM_TOPIC_LIST_FROM_NS" GetSystemTopicListFromNs Namesrv Admin,
         305 "GET_SYSTEM_TOPIC_LIST_FROM_BROKER" GetSystemTopicListFromBroker Broker Admin,
         306 "CLEAN_EXPIRED_CONSUMEQUEUE" CleanExpiredConsumequeue Broker Admin,
         307 "GET_CONSUMER_RUNNING_INFO" GetConsumerRunningInfo Broker Admin,
         308 "QUERY_CORRECTION_OFFSET" QueryCorrectionOffset Broker Admin,
         309 "CONSUME_MESSAGE_DIRECTLY" ConsumeMessageDirectly Broker Admin,
-        311 "GET_UNIT_TOPIC_LIST" GetUnitTopicList Namesrv Admin,
-        312 "GET_HAS_UNIT_SUB_TOPIC_LIST" GetHasUnitSubTopicList Namesrv Admin,
-        313 "GET_HAS_UNIT_SUB_UNUNIT_TOPIC_LIST" GetHasUnitSubUnunitTopicList Namesrv Admin,
         314 "CLONE_GROUP_OFFSET" CloneGroupOffset Broker Admin,
         315 "VIEW_BROKER_STATS_DATA" ViewBrokerStatsData Broker Admin,
         316 "CLEAN_UNUSED_TOPIC" CleanUnusedTopic Broker Admin,
         317 "GET_BROKER_CONSUME_STATS" GetBrokerConsumeStats Broker Admin,
-        318 "UPDATE_NAMESRV_CONFIG" UpdateNamesrvConfig Namesrv Admin,
-        319 "GET_NAMESRV_CONFIG" GetNamesrvConfig Namesrv Admin,
         321 "QUERY_CONSUME_QUEUE" QueryConsumeQueue Broker Admin,
-        322 "QUERY_DATA_VERSION" QueryDataVersion Namesrv Admin,
         323 "RESUME_CHECK_HALF_MESSAGE" ResumeCheckHalfMessage Broker Admin,
         324 "SEND_REPLY_MESSAGE" SendReplyMessage Broker Send,
         325 "SEND_REPLY_MESSAGE_V2" SendReplyMessageV2 Broker Send,
         326 "PUSH_REPLY_MESSAGE_TO_CLIENT" PushReplyMessageToClient Client Admin,
-        327 "ADD_WRITE_PERM_OF_BROKER" AddWritePermOfBroker Namesrv Admin,
         328 "GET_ALL_PRODUCER_INFO" GetAllProducerInfo Broker Admin,
         329 "DELETE_EXPIRED_COMMITLOG" DeleteExpiredCommitlog Broker Admin,
         343 "QUERY_TOPICS_BY_CONSUMER" QueryTopicsByConsumer Broker Admin,
@@ -285,10 +294,8 @@ requests! {
         401 "SET_MESSAGE_REQUEST_MODE" SetMessageRequestMode Broker Consume,
         402 "GET_ALL_MESSAGE_REQUEST_MODE" GetAllMessageRequestMode Broker Admin,
         513 "UPDATE_AND_CREATE_STATIC_TOPIC" UpdateAndCreateStaticTopic Broker Admin,
-        901 "GET_BROKER_MEMBER_GROUP" GetBrokerMemberGroup Namesrv Admin,
         902 "ADD_BROKER" AddBroker Container Admin,
         903 "REMOVE_BROKER" RemoveBroker Container Admin,
-        904 "BROKER_HEARTBEAT" BrokerHeartbeat Namesrv Admin,
         905 "NOTIFY_MIN_BROKER_ID_CHANGE" NotifyMinBrokerIdChange Broker Admin,
         906 "EXCHANGE_BROKER_HA_INFO" ExchangeBrokerHaInfo Broker Admin,
         907 "GET_BROKER_HA_STATUS" GetBrokerHaStatus Broker Admin,

@@ -113,6 +113,7 @@ fn main() -> Result<ExitCode> {
 }
 
 fn add(cases: &mut Cases, shared: Arc<Shared>, list: &[(&'static str, Case)]) {
+    cases.watch(&shared);
     for version in VERSIONS {
         for &(name, case) in list {
             let missing = shared

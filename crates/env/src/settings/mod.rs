@@ -127,6 +127,17 @@ pub enum Risk {
     Security,
 }
 
+/// The pairs of a text in the format of `java.util.Properties.load`, in order: what an update-config
+/// request carries.
+///
+/// # Errors
+/// [`Problem::Syntax`] with the line.
+pub fn properties(text: &str) -> Result<Vec<(String, String)>, Problem> {
+    let malformed = |(line, what): (usize, String)| Problem::Syntax(format!("line {line}: {what}"));
+    let pairs = properties::parse(text).map_err(malformed)?;
+    Ok(pairs.into_iter().map(|property| (property.key, property.value)).collect())
+}
+
 /// Rows of the reference page of `S`, as a Markdown table with its head.
 pub fn docs_rows<S: Settings>() -> String {
     let defaults = S::default();

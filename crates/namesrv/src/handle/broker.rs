@@ -1,10 +1,13 @@
 //! Brokers come, stay and go: 103, 104, 322, 904.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use wire::body::{KvTable, RegisterBrokerBody, TopicConfig};
-use wire::header::{RegisterBrokerHeader, UnregisterBrokerHeader};
+use wire::body::{self, DataVersion, KVTable, RegisterBrokerBody, TopicConfig, TopicConfigs};
+use wire::header::{
+    BrokerHeartbeatHeader, QueryDataVersionHeader, RegisterBrokerHeader, UnregisterBrokerHeader,
+};
 use wire::{Frame, Peer, Text};
 
 use crate::kv::ORDER_TOPIC_CONFIG;
@@ -12,11 +15,6 @@ use crate::limits;
 use crate::reply::{Answer, Refused};
 use crate::routes::{Queues, Registered, Registration};
 use crate::serve::Namesrv;
-
-/// First version (V3_0_11) whose registration has a body of its own around the topic table.
-const VERSION_REGISTER_BODY: i32 = 37;
-/// First version (V5_0_0) whose compressed registration ends with static topics.
-const VERSION_MAPPINGS: i32 = 413;
 
 /// REGISTER_BROKER (103).
 pub(crate) fn register(
@@ -29,12 +27,16 @@ pub(crate) fn register(
     let cluster = name("the cluster name", header.cluster_name)?;
     let addr = name("the broker address", header.broker_addr)?;
     let ha_addr = name("the HA address", header.ha_server_addr)?;
-    let zone = frame.fields.get("__ZONE_NAME").map(|zone| name("the zone name", zone)).transpose()?;
-    if header.body_crc32 != 0 && crc32fast::hash(frame.body) as i32 != header.body_crc32 {
+    let zone =
+        frame.fields.get("__ZONE_NAME").map(|zone| name("the zone name", zone)).transpose()?;
+    if header.body_crc32 != 0 && wire::record::crc(frame.body) != header.body_crc32 {
         return Err(Refused::Crc);
     }
-    let body = decode(frame, header.compressed)?;
-    let topics = queues(body.topics)?;
+    let body = match frame.body {
+        [] => TopicConfigs::default(),
+        body => RegisterBrokerBody::decode(body, frame.version)?.topics,
+    };
+    let topics = queues(body.topic_config_table.into_values())?;
     let registration = Registration {
         cluster: &cluster,
         broker: &broker,
@@ -47,9 +49,9 @@ pub(crate) fn register(
             .and_then(|ms| u64::try_from(ms).ok())
             .map(Duration::from_millis),
         acting_master: header.enable_acting_master,
-        version: body.version,
+        version: body.data_version,
         topics: &topics,
-        has_mappings: body.has_mappings,
+        mappings: &body.topic_queue_mapping_info_map,
         peer: peer.id(),
     };
     let now = namesrv.env().clock.mono();
@@ -65,45 +67,17 @@ pub(crate) fn register(
                 tracing::info!(%broker, id = header.broker_id, %addr, topics = topics.len(), "broker registered");
             }
             if let Some((addr, ha_addr)) = master {
-                answer.fields = vec![
-                    ("haServerAddr", ha_addr.to_string()),
-                    ("masterAddr", addr.to_string()),
-                ];
+                answer.fields =
+                    vec![("haServerAddr", ha_addr.to_string()), ("masterAddr", addr.to_string())];
             }
         }
     }
     if namesrv.settings().order_topics_to_brokers
         && let Some(table) = namesrv.kv().lock().namespace(ORDER_TOPIC_CONFIG)
     {
-        answer.body = KvTable { table: table.clone() }.encode().into();
+        answer.body = body::write(&KVTable { table: table.clone() }).into();
     }
     Ok(answer)
-}
-
-/// What a registration brings, whatever its form.
-struct Body {
-    version: DataVersion,
-    topics: Vec<TopicConfig>,
-    has_mappings: bool,
-}
-
-/// Reads the body: JSON or compressed, with the wrapper of V3_0_11 or without. None at all is an
-/// empty table of version 0.
-fn decode(frame: &Frame<'_>, compressed: bool) -> Result<Body, Refused> {
-    let broken = |error: BodyError| Refused::Body(error.to_string());
-    if frame.body.is_empty() {
-        return Ok(Body { version: DataVersion::default(), topics: Vec::new(), has_mappings: false });
-    }
-    // 5.x brokers that compress may say that they don't. JSON never starts like a zlib stream.
-    let body = if compressed || frame.body[0] == 0x78 {
-        RegisterBrokerBody::decode_compressed(frame.body, frame.version >= VERSION_MAPPINGS, limits::REGISTER_BODY_BYTES)
-    } else if frame.version >= VERSION_REGISTER_BODY {
-        RegisterBrokerBody::decode(frame.body)
-    } else {
-        TopicConfigWrapper::decode(frame.body).map(RegisterBrokerBody::from)
-    }
-    .map_err(broken)?;
-    Ok(body)
 }
 
 /// UNREGISTER_BROKER (104).
@@ -125,7 +99,7 @@ pub(crate) fn query_version(
     header: &QueryDataVersionHeader<'_>,
 ) -> Result<Answer, Refused> {
     let (broker, addr) = (header.broker_name.to_str(), header.broker_addr.to_str());
-    let theirs = DataVersion::decode(frame.body).map_err(|error| Refused::Body(error.to_string()))?;
+    let theirs: DataVersion = body::read(frame.body)?;
     let now = namesrv.env().clock.mono();
     let mut routes = namesrv.routes().write();
     let ours = routes.version(&broker, &addr);
@@ -134,7 +108,7 @@ pub(crate) fn query_version(
     }
     drop(routes);
     let mut answer = Answer::field("changed", ours != Some(theirs));
-    answer.body = ours.map(|version| version.encode().into()).unwrap_or_default();
+    answer.body = ours.map(|version| body::write(&version).into()).unwrap_or_default();
     Ok(answer)
 }
 
@@ -149,9 +123,8 @@ pub(crate) fn heartbeat(
     Ok(Answer::default())
 }
 
-fn queues(topics: Vec<TopicConfig>) -> Result<Vec<(String, Queues)>, Refused> {
+fn queues(topics: impl Iterator<Item = TopicConfig>) -> Result<Vec<(String, Queues)>, Refused> {
     topics
-        .into_iter()
         .map(|topic| {
             check("a topic name", topic.topic_name.len())?;
             let queues = Queues {

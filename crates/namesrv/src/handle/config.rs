@@ -12,7 +12,7 @@ use crate::serve::Namesrv;
 /// that name files, and those of `configBlackList`, are never changed this way. Keys that are not
 /// ours are ignored, as the reference does.
 pub(crate) fn update(namesrv: &Namesrv, frame: &Frame<'_>) -> Result<Answer, Refused> {
-    let text = std::str::from_utf8(frame.body).map_err(|e| Refused::Body(e.to_string()))?;
+    let text = std::str::from_utf8(frame.body)?;
     let mut pairs = env::settings::properties(text)?;
     let settings = namesrv.settings();
     let protected = |key: &str| {

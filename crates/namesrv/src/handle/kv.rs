@@ -1,6 +1,6 @@
 //! The KV configuration: 100, 101, 102, 219.
 
-use wire::body::KvTable;
+use wire::body::{self, KVTable};
 use wire::header::{KvKeyHeader, KvNamespaceHeader, PutKvConfigHeader};
 
 use crate::reply::{Answer, Refused};
@@ -32,13 +32,10 @@ pub(crate) fn delete(namesrv: &Namesrv, header: &KvKeyHeader<'_>) -> Result<Answ
 }
 
 /// GET_KVLIST_BY_NAMESPACE (219).
-pub(crate) fn list(
-    namesrv: &Namesrv,
-    header: &KvNamespaceHeader<'_>,
-) -> Result<Answer, Refused> {
+pub(crate) fn list(namesrv: &Namesrv, header: &KvNamespaceHeader<'_>) -> Result<Answer, Refused> {
     let namespace = header.namespace.to_str();
     match namesrv.kv().lock().namespace(&namespace) {
-        Some(table) => Ok(Answer::body(KvTable { table: table.clone() }.encode())),
+        Some(table) => Ok(Answer::body(body::write(&KVTable { table: table.clone() }))),
         None => Err(Refused::NoNamespace(namespace.into_owned())),
     }
 }

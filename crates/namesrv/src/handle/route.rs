@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use wire::Frame;
-use wire::body::{BrokerMemberGroup, TopicRouteData};
+use wire::body::{self, BrokerMemberGroup, BrokerMemberGroupBody, TopicRouteData};
 use wire::header::{BrokerMemberGroupHeader, GetRouteInfoHeader};
 
 use crate::kv::ORDER_TOPIC_CONFIG;
@@ -18,8 +18,7 @@ pub(crate) fn by_topic(
     header: &GetRouteInfoHeader<'_>,
 ) -> Result<Answer, Refused> {
     let settings = namesrv.settings();
-    if settings.wait_for_service
-        && namesrv.age() < Duration::from_secs(settings.wait_for_service_s)
+    if settings.wait_for_service && namesrv.age() < Duration::from_secs(settings.wait_for_service_s)
     {
         return Err(Refused::NotReady);
     }
@@ -40,7 +39,7 @@ pub(crate) fn by_topic(
     if let Some(zone) = zone {
         keep_zone(&mut data, &zone);
     }
-    Ok(Answer::body(data.encode()))
+    Ok(Answer::body(body::write(&data)))
 }
 
 /// The zone that a client wants to stay in.
@@ -71,10 +70,10 @@ pub(crate) fn member_group(
     header: &BrokerMemberGroupHeader<'_>,
 ) -> Result<Answer, Refused> {
     let broker_name = header.broker_name.to_str().into_owned();
-    let group = BrokerMemberGroup {
+    let broker_member_group = BrokerMemberGroup {
         cluster: header.cluster_name.to_str().into_owned(),
         broker_addrs: namesrv.routes().read().members(&broker_name),
         broker_name,
     };
-    Ok(Answer::body(group.encode()))
+    Ok(Answer::body(body::write(&BrokerMemberGroupBody { broker_member_group })))
 }

@@ -1,7 +1,7 @@
 //! Topics as the routes know them: 205, 206, 216, 217, 224, 304, 311, 312, 313, 327.
 
 use wire::Frame;
-use wire::body::{TopicList, TopicRouteData};
+use wire::body::{self, TopicList, TopicRouteData};
 use wire::header::{BrokerNameHeader, ClusterHeader, DeleteTopicFromNamesrvHeader, TopicHeader};
 
 use crate::limits;
@@ -63,7 +63,7 @@ pub(crate) fn list_system(namesrv: &Namesrv) -> Result<Answer, Refused> {
 }
 
 fn list(topic_list: Vec<String>, broker_addr: Option<String>) -> Answer {
-    Answer::body(TopicList { broker_addr, topic_list }.encode())
+    Answer::body(body::write(&TopicList { broker_addr, topic_list }))
 }
 
 /// DELETE_TOPIC_IN_NAMESRV (216).
@@ -89,7 +89,7 @@ pub(crate) fn register(
     if size > limit {
         return Err(Refused::Name { what: "the topic name", size, limit });
     }
-    let data = TopicRouteData::decode(frame.body).map_err(|e| Refused::Body(e.to_string()))?;
+    let data: TopicRouteData = body::read(frame.body)?;
     let queues: Vec<(String, Queues)> = data
         .queue_datas
         .into_iter()

@@ -1,3 +1,5 @@
+use wire::body::{self, QueueData};
+
 use super::*;
 
 const SEC: Duration = Duration::from_secs(1);
@@ -25,6 +27,7 @@ struct Case {
     topics: Vec<(String, Queues)>,
     zone: Option<&'static str>,
     peer: u64,
+    mappings: BTreeMap<String, Value>,
 }
 
 impl Default for Case {
@@ -39,6 +42,7 @@ impl Default for Case {
             topics: table(&["T", "U"]),
             zone: None,
             peer: 1,
+            mappings: BTreeMap::new(),
         }
     }
 }
@@ -57,7 +61,7 @@ impl Case {
                 acting_master: self.acting_master,
                 version: self.version,
                 topics: &self.topics,
-                has_mappings: false,
+                mappings: &self.mappings,
                 peer: self.peer,
             },
             now,
@@ -132,7 +136,7 @@ fn an_older_master_is_fenced() {
     let new_master = Case { version: version(5, 1), ..Case::default() };
     let old_master = Case { version: version(4, 9), ..slave(0, "2:1") };
     let mut routes = check(Rules::default(), &[new_master], "a(6)[0=1:1]");
-    assert_eq!(slave(1, "2:1").apply(&mut routes, SEC).is_ok(), true);
+    assert!(slave(1, "2:1").apply(&mut routes, SEC).is_ok());
     assert_eq!(old_master.apply(&mut routes, SEC), Ok(Registered::Fenced));
     assert_eq!(show(&routes, "T"), "a(6)[0=1:1]");
     let equal = Case { version: version(5, 1), ..slave(0, "3:1") };
@@ -267,20 +271,21 @@ fn missing_topics_are_deleted_when_asked_to() {
 fn encoded_answers_follow_the_tables() {
     // Shows that the cached answers of 105 and 106 always equal freshly made ones, over changes of each kind.
     let mut routes = Routes::default();
-    let steps: Vec<Box<dyn Fn(&mut Routes)>> = vec![
+    type Step = Box<dyn Fn(&mut Routes)>;
+    let steps: Vec<Step> = vec![
         Box::new(|r| drop(Case::default().apply(r, SEC))),
         Box::new(|r| drop(slave(1, "2:1").apply(r, SEC))),
         Box::new(|r| drop(Case { zone: Some("z"), ..Case::default() }.apply(r, SEC))),
-        Box::new(|r| drop(r.wipe_write("a"))),
+        Box::new(|r| assert_eq!(r.wipe_write("a"), 2)),
         Box::new(|r| drop(r.unregister("a", "1:1"))),
         Box::new(|r| drop(slave(0, "2:1").apply(r, SEC))),
-        Box::new(|r| drop(r.register_topic("T", &[("a".into(), queues(7))]))),
+        Box::new(|r| assert!(r.register_topic("T", &[("a".into(), queues(7))]))),
         Box::new(|r| drop(r.expire(1000 * SEC))),
     ];
     for step in steps {
         step(&mut routes);
-        let fresh = routes.route_data("T").map(|data| data.encode());
-        assert_eq!(routes.route("T").map(|b| b.to_vec()), fresh.map(|b| b.to_vec()));
+        let fresh = routes.route_data("T").map(|data| body::write(&data));
+        assert_eq!(routes.route("T").map(|b| b.to_vec()), fresh);
         routes.route("T");
         let cached = routes.cluster_info();
         routes.cluster_info.take();
@@ -302,4 +307,24 @@ fn counts_agree_with_the_tables() {
     let pairs: usize = routes.topics.values().map(|t| t.queues.len()).sum();
     assert_eq!((routes.members, routes.topic_queues), (members, pairs));
     assert_eq!((members, pairs), (1, 1));
+}
+
+#[test]
+fn static_topics_come_and_go_with_their_brokers() {
+    // Shows that the mapping of a static topic is told with its route, and leaves with its broker.
+    let part = |broker: &str| serde_json::json!({"bname": broker, "topic": "T", "totalQueues": 8});
+    let with = |broker: &'static str, addr| Case {
+        broker,
+        addr,
+        mappings: [("T".to_owned(), part(broker)), ("none".to_owned(), part(broker))].into(),
+        ..Case::default()
+    };
+    let mut routes = Routes::default();
+    with("a", "1:1").apply(&mut routes, SEC).unwrap();
+    with("b", "2:1").apply(&mut routes, SEC).unwrap();
+    let told = |routes: &Routes| routes.route_data("T").unwrap().topic_queue_mapping_by_broker;
+    assert_eq!(told(&routes).unwrap()["b"], part("b"));
+    routes.unregister("b", "2:1");
+    assert_eq!(told(&routes).unwrap().into_keys().collect::<Vec<_>>(), ["a"]);
+    assert_eq!(routes.route_data("U").unwrap().topic_queue_mapping_by_broker, None);
 }

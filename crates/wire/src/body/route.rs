@@ -66,3 +66,23 @@ pub struct ClusterInfo {
     /// Broker names by cluster.
     pub cluster_addr_table: BTreeMap<String, BTreeSet<String>>,
 }
+
+/// Members of a broker name: answer to 901.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct BrokerMemberGroupBody {
+    /// The members.
+    pub broker_member_group: BrokerMemberGroup,
+}
+
+/// Members of a broker name.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct BrokerMemberGroup {
+    /// `ip:port` by broker id.
+    pub broker_addrs: BTreeMap<i64, String>,
+    /// Broker name.
+    pub broker_name: String,
+    /// Cluster.
+    pub cluster: String,
+}

@@ -1,4 +1,4 @@
-//! Headers of requests to the name server: 103, 104, 105, 216.
+//! Headers of requests to the name server.
 
 use super::{FieldProblem, FieldType, Header, HeaderError, headers, set};
 use crate::frame::{Frame, FrameWriter};
@@ -60,5 +60,76 @@ headers! {
         pub topic: Text<'a> = "topic",
         /// Only the routes to brokers of this cluster.
         pub cluster_name: Option<Text<'a>> = "clusterName",
+    }
+
+    /// Header of the question whether a broker's topics are known
+    /// (`QueryDataVersionRequestHeader`).
+    pub struct QueryDataVersionHeader<'a> {
+        /// Name shared by a master and its slaves.
+        pub broker_name: Text<'a> = "brokerName",
+        /// `ip:port` for clients.
+        pub broker_addr: Text<'a> = "brokerAddr",
+    }
+
+    /// Answer to [`QueryDataVersionHeader`].
+    pub struct QueryDataVersionResponse {
+        /// Whether the topics are unknown, or of another version.
+        pub changed: bool = "changed",
+    }
+
+    /// Header of a broker's sign of life (`BrokerHeartbeatRequestHeader`), as far as a name server
+    /// reads it.
+    pub struct BrokerHeartbeatHeader<'a> {
+        /// Name shared by a master and its slaves.
+        pub broker_name: Text<'a> = "brokerName",
+        /// `ip:port` for clients.
+        pub broker_addr: Text<'a> = "brokerAddr",
+    }
+
+    /// Header of a question for the members of a broker name (`GetBrokerMemberGroupRequestHeader`).
+    pub struct BrokerMemberGroupHeader<'a> {
+        /// Cluster.
+        pub cluster_name: Text<'a> = "clusterName",
+        /// Broker name.
+        pub broker_name: Text<'a> = "brokerName",
+    }
+
+    /// Header of a request about all topics of a broker name: 205, 327
+    /// (`WipeWritePermOfBrokerRequestHeader`, `AddWritePermOfBrokerRequestHeader`).
+    pub struct BrokerNameHeader<'a> {
+        /// Broker name.
+        pub broker_name: Text<'a> = "brokerName",
+    }
+
+    /// Header of a request about one cluster (`GetTopicsByClusterRequestHeader`).
+    pub struct ClusterHeader<'a> {
+        /// Cluster.
+        pub cluster: Text<'a> = "cluster",
+    }
+
+    /// Header of a change of the KV configuration (`PutKVConfigRequestHeader`).
+    pub struct PutKvConfigHeader<'a> {
+        /// Namespace.
+        pub namespace: Text<'a> = "namespace",
+        /// Key.
+        pub key: Text<'a> = "key",
+        /// Value.
+        pub value: Text<'a> = "value",
+    }
+
+    /// Header of a request about one key of the KV configuration (`GetKVConfigRequestHeader`,
+    /// `DeleteKVConfigRequestHeader`).
+    pub struct KvKeyHeader<'a> {
+        /// Namespace.
+        pub namespace: Text<'a> = "namespace",
+        /// Key.
+        pub key: Text<'a> = "key",
+    }
+
+    /// Header of a request about a namespace of the KV configuration
+    /// (`GetKVListByNamespaceRequestHeader`).
+    pub struct KvNamespaceHeader<'a> {
+        /// Namespace.
+        pub namespace: Text<'a> = "namespace",
     }
 }

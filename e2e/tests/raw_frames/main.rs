@@ -13,11 +13,13 @@ use apogee_e2e::peer::Peer;
 use apogee_e2e::record::Record;
 use serde_json::{Value, json};
 
+mod groups;
+
 const LIMIT: Duration = Duration::from_secs(10);
 
 type Case = fn(&Shared) -> Result<()>;
 
-const CASES: [(&str, Case); 13] = [
+const CASES: [(&str, Case); 17] = [
     ("cpp_send_with_numbers_in_the_header", cpp_send_with_numbers_in_the_header),
     ("cpp_heartbeat_and_pull", cpp_heartbeat_and_pull),
     ("header_without_language_version_and_flag", header_without_language_version_and_flag),
@@ -31,12 +33,17 @@ const CASES: [(&str, Case); 13] = [
     ("illegal_headers_close_the_connection", illegal_headers_close_the_connection),
     ("illegal_lengths_close_the_connection", illegal_lengths_close_the_connection),
     ("answers_keep_their_numbers", answers_keep_their_numbers),
+    ("queue_locks_exclude_each_other", groups::queue_locks_exclude_each_other),
+    ("members_learn_of_joins_and_leaves", groups::members_learn_of_joins_and_leaves),
+    ("parked_pull_wakes_on_a_message", groups::parked_pull_wakes_on_a_message),
+    ("parked_pull_expires", groups::parked_pull_expires),
 ];
 
 fn main() -> Result<ExitCode> {
     let mut cases = Cases::default();
     for peer in Peer::selected() {
         let shared = Arc::new(Shared::new(peer, &[])?);
+        cases.watch(&shared);
         for (name, case) in CASES {
             let shared = Arc::clone(&shared);
             cases.add(format!("{peer}::{name}"), peer.missing(), move || case(&shared));
@@ -86,6 +93,25 @@ fn pull(topic: &str, queue: i32, offset: i64, opaque: i64) -> Value {
     })
 }
 
+/// Number of a pull that waits.
+const PARKED: i64 = 77;
+
+/// A pull that waits for a message.
+fn parked(topic: &str, queue: i32, offset: i64, suspend_ms: u64) -> Value {
+    let mut header = pull(topic, queue, offset, PARKED);
+    header["extFields"]["sysFlag"] = json!(2 | 4);
+    header["extFields"]["suspendTimeoutMillis"] = json!(suspend_ms);
+    header
+}
+
+/// The messages at `offset`; waits for the first, since a queue follows the log a little later.
+fn fetch(connection: &mut Connection, topic: &str, queue: i32, offset: i64) -> Result<Vec<Record>> {
+    let answer = call(connection, &parked(topic, queue, offset, 9_000), &[])?;
+    ensure!(answer.code == 0, "{answer:?}");
+    fields_are_text(&answer)?;
+    Record::parse_all(&answer.body)
+}
+
 /// Every value of an answer's header fields is text, and the object is there: C++ reads numbers as
 /// empty, Go refuses the header, Node reads fields without looking whether there are any.
 fn fields_are_text(answer: &Frame) -> Result<()> {
@@ -103,10 +129,7 @@ fn cpp_send_with_numbers_in_the_header(shared: &Shared) -> Result<()> {
     fields_are_text(&answer)?;
     ensure!(answer.number("queueId")? == 2, "{answer:?}");
     ensure!(answer.number("queueOffset")? == 0, "{answer:?}");
-    let answer = call(&mut connection, &pull("cpp-send", 2, 0, 6), &[])?;
-    ensure!(answer.code == 0, "{answer:?}");
-    fields_are_text(&answer)?;
-    let records = Record::parse_all(&answer.body)?;
+    let records = fetch(&mut connection, "cpp-send", 2, 0)?;
     ensure!(records.len() == 1 && records[0].body == b"x", "{records:?}");
     ensure!(records[0].raw[16..20] == 7_u32.to_be_bytes(), "the flag is lost");
     Ok(())
@@ -135,6 +158,7 @@ fn cpp_heartbeat_and_pull(shared: &Shared) -> Result<()> {
     let answer = call(&mut connection, &header, heartbeat.to_string().as_bytes())?;
     ensure!(answer.code == 0, "{answer:?}");
 
+    fetch(&mut connection, "cpp-pull", 0, 1)?;
     let mut header = pull("cpp-pull", 0, 0, 11);
     header["extFields"]["consumerGroup"] = json!("cpp-pull");
     header["extFields"]["sysFlag"] = json!(0);
@@ -196,8 +220,7 @@ fn escaped_text_in_properties(shared: &Shared) -> Result<()> {
     connection.send_header(header.as_bytes(), b"x")?;
     let answer = connection.read()?;
     ensure!(answer.code == 0, "{answer:?}");
-    let answer = call(&mut connection, &pull("escaped", 0, 0, 2), &[])?;
-    let records = Record::parse_all(&answer.body)?;
+    let records = fetch(&mut connection, "escaped", 0, 0)?;
     ensure!(records[0].property("note")? == "größer 🚀 / \" \\", "{records:?}");
     ensure!(records[0].property("KEYS")? == "k", "{records:?}");
     Ok(())
@@ -286,6 +309,7 @@ fn pull_edges(shared: &Shared) -> Result<()> {
     let mut connection = broker(shared)?;
     let answer = call(&mut connection, &cpp_send("edges", 0, "", 1), b"x")?;
     ensure!(answer.code == 0, "{answer:?}");
+    fetch(&mut connection, "edges", 0, 0)?;
     for (queue, offset, code, next) in [
         (0, 0, 0, Some(1)),
         (0, 1, 19, Some(1)),

@@ -1,0 +1,255 @@
+//! The broker itself: its tables, opened from the configuration files, and its workers.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use env::Env;
+use parking_lot::Mutex;
+use store::{SCHEDULE_TOPIC, Store};
+use wire::flags::perm;
+use wire::ids::UniqKeys;
+use wire::{Frame, Replies};
+
+use crate::clients::Clients;
+use crate::group::Groups;
+use crate::handle::{client, send::Pass};
+use crate::locks::QueueLocks;
+use crate::offset::Offsets;
+use crate::persist::{self, Persister};
+use crate::register::{self, Registrar};
+use crate::reply::{self, Refusal};
+use crate::schedule::{self, Delays};
+use crate::settings::BrokerSettings;
+use crate::topic::{self, AutoCreate, OwnNames, Topic, Topics};
+
+/// Passes kept for reuse: a few more than there are threads that serve connections.
+const SPARE_PASSES: usize = 8;
+/// How often silent clients are looked for.
+const EXPIRY_SCAN: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// The broker role. A clone is another handle of the same broker.
+#[derive(Clone)]
+pub struct Broker(Arc<Inner>);
+
+/// What the handlers work with.
+pub struct Inner {
+    pub(crate) env: Env,
+    pub(crate) settings: BrokerSettings,
+    pub(crate) effective_settings: String,
+    pub(crate) store: Store,
+    pub(crate) topics: Topics,
+    pub(crate) groups: Groups,
+    pub(crate) offsets: Offsets,
+    pub(crate) delays: Delays,
+    pub(crate) clients: Clients,
+    pub(crate) locks: QueueLocks,
+    pub(crate) persister: Persister,
+    pub(crate) registrar: Registrar,
+    /// Address that clients and name servers are told, `host:port`.
+    pub(crate) addr: String,
+    /// Address that the replication port would have.
+    pub(crate) ha_addr: String,
+    /// Address that stored messages name.
+    pub(crate) store_host: SocketAddr,
+    /// Properties that every stored message carries.
+    pub(crate) stamp: Bytes,
+    pub(crate) unique_keys: UniqKeys,
+    passes: Mutex<Vec<Pass>>,
+}
+
+impl Deref for Broker {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+/// What a broker is given by the process that runs it.
+pub struct Deps {
+    /// The store that it serves.
+    pub store: Store,
+    /// Connections to the name servers.
+    pub client: net::Client,
+    /// Name servers to register with, separated by `;` or `,`.
+    pub namesrv: String,
+    /// Address that clients are told.
+    pub advertised: SocketAddr,
+    /// The settings in effect as `key=value` lines, for whoever asks (26).
+    pub effective_settings: String,
+}
+
+/// Why a broker cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A configuration file and its `.bak` are both unusable.
+    #[error(transparent)]
+    Config(#[from] store::ConfigError),
+}
+
+impl Broker {
+    /// Opens the tables and starts the workers, which end with the tasks of `env`.
+    ///
+    /// # Errors
+    /// When a configuration file is there but cannot be read.
+    pub fn open(env: Env, settings: BrokerSettings, deps: Deps) -> Result<Broker, OpenError> {
+        let own = OwnNames { cluster: settings.cluster.clone(), broker: settings.name.clone() };
+        let auto_create =
+            AutoCreate { enabled: settings.auto_create_topic, queues: settings.default_queues };
+        let (persister, woken) = Persister::new();
+        let advertised = deps.advertised;
+        let ha_addr = SocketAddr::new(advertised.ip(), advertised.port().saturating_add(1));
+        let salt = env.rng.u64();
+        let broker = Broker(Arc::new(Inner {
+            topics: Topics::new(own, auto_create, deps.store.delays().count()),
+            groups: Groups::new(settings.auto_create_group),
+            offsets: Offsets::default(),
+            delays: Delays::default(),
+            clients: Clients::default(),
+            locks: QueueLocks::default(),
+            persister,
+            registrar: Registrar::new(deps.client, &deps.namesrv),
+            addr: advertised.to_string(),
+            ha_addr: ha_addr.to_string(),
+            store_host: advertised,
+            stamp: stamp(&settings),
+            unique_keys: UniqKeys::new(advertised.ip(), salt as u16, (salt >> 16) as u32),
+            passes: Mutex::default(),
+            effective_settings: deps.effective_settings,
+            store: deps.store,
+            settings,
+            env,
+        }));
+        broker.load()?;
+        broker.adopt_queues();
+        persist::start(&broker, woken);
+        let tasks = broker.env.tasks.clone();
+        let stop = tasks.stop_token();
+        tasks.spawn("broker-schedule", schedule::run(broker.clone(), stop.clone()));
+        tasks.spawn("broker-register", register::run(broker.clone(), stop.clone()));
+        tasks.spawn("broker-clients", expire_clients(broker.clone(), stop));
+        Ok(broker)
+    }
+
+    fn load(&self) -> Result<(), OpenError> {
+        self.load_file(persist::TOPICS_FILE, |text| self.topics.load(text))?;
+        self.load_file(persist::GROUPS_FILE, |text| self.groups.load(text))?;
+        self.load_file(persist::OFFSETS_FILE, |text| self.offsets.load(text))?;
+        self.load_file(persist::DELAY_FILE, |text| self.delays.load(text))
+    }
+
+    fn load_file(
+        &self,
+        file: &'static str,
+        take: impl Fn(&[u8]) -> Result<(), wire::body::BodyError>,
+    ) -> Result<(), OpenError> {
+        let take = |text: &[u8]| take(text).map_err(|error| error.to_string());
+        self.store.config().read(file, take)?;
+        Ok(())
+    }
+
+    /// A topic is created in memory, used, and written to its file a moment later: after a crash in between, the
+    /// store knows queues of a topic that the file does not. They prove that the topic existed.
+    fn adopt_queues(&self) {
+        let now_ms = self.env.clock.wall_ms();
+        let mut found: BTreeMap<String, i32> = BTreeMap::new();
+        for queue in self.store.queues() {
+            let count = found.entry(queue.topic().to_owned()).or_default();
+            *count = (*count).max(queue.id() as i32 + 1);
+        }
+        for (topic, queues) in found {
+            if self.topics.get(&topic).is_some() {
+                continue;
+            }
+            let config = topic::config(&topic, queues, perm::READ | perm::WRITE);
+            match self.topics.put(config, now_ms) {
+                Ok(_) => tracing::info!(topic, queues, "the store has messages of a topic that no file names: created it again"),
+                Err(error) => tracing::warn!(topic, %error, "the store has messages of a topic that cannot be created"),
+            }
+        }
+    }
+
+    /// The topic of delayed messages.
+    pub(crate) fn schedule_topic(&self) -> Arc<Topic> {
+        self.topics.get(SCHEDULE_TOPIC).expect("system topics are created at open and never removed")
+    }
+
+    /// Resolves when this broker has tried to register with every name server once.
+    pub async fn registered(&self) {
+        self.registrar.round().await;
+    }
+
+    /// The retry or dead-letter topic of a group, created if it is missing.
+    pub(crate) fn create_group_topic(&self, name: &str, queues: i32) -> Result<Option<Arc<Topic>>, Refusal> {
+        if let Some(topic) = self.topics.get(name) {
+            return Ok(Some(topic));
+        }
+        let config = topic::config(name, queues, perm::READ | perm::WRITE);
+        let topic = self.topics.create_missing(config, self.env.clock.wall_ms())?;
+        self.persister.poke();
+        self.registrar.poke();
+        Ok(topic)
+    }
+
+    /// Resolves when the tables are written and the name servers know the topics, as far as they can be reached.
+    pub(crate) fn announced(&self) -> impl Future<Output = ()> + use<> {
+        let (written, registered) = (self.persister.round(), self.registrar.round());
+        async move {
+            written.await;
+            registered.await;
+        }
+    }
+
+    /// Answers success once the tables are written and registered.
+    pub(crate) fn answer_when_announced(&self, frame: &Frame<'_>, out: &mut Replies) {
+        let announced = self.announced();
+        let to = (!frame.is_oneway()).then(|| frame.reply_to());
+        out.later(Box::pin(async move {
+            announced.await;
+            let mut out = Replies::default();
+            if let Some(to) = to {
+                reply::ok_to(&mut out, to);
+            }
+            out
+        }));
+    }
+
+    pub(crate) fn take_pass(&self) -> Pass {
+        self.passes.lock().pop().unwrap_or_default()
+    }
+
+    pub(crate) fn recycle(&self, pass: Pass) {
+        let mut passes = self.passes.lock();
+        if passes.len() < SPARE_PASSES {
+            passes.push(pass);
+        }
+    }
+}
+
+/// What every stored message says about this broker.
+fn stamp(settings: &BrokerSettings) -> Bytes {
+    let text = format!(
+        "MSG_REGION\x01{}\x02TRACE_ON\x01{}\x02CLUSTER\x01{}\x02",
+        settings.region, settings.trace_on, settings.cluster
+    );
+    Bytes::from(text.into_bytes())
+}
+
+/// The task that closes connections whose clients have been silent for too long.
+async fn expire_clients(broker: Broker, stop: env::Stop) {
+    while !stop.is_stopped() {
+        tokio::select! {
+            () = broker.env.clock.sleep(EXPIRY_SCAN) => {}
+            () = stop.stopped() => return,
+        }
+        let (silent, groups) = broker.clients.expire(broker.env.clock.mono());
+        for peer in silent {
+            tracing::info!(peer = %peer.remote(), "a client sent no heartbeat for 120 s and is forgotten");
+            peer.close();
+        }
+        client::notify(&broker, groups);
+    }
+}

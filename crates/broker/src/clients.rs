@@ -1,0 +1,354 @@
+//! Who is connected: producer groups, consumer groups and what each member subscribed to (34, 35, 38, 40).
+//!
+//! A member is one connection. Each member keeps **its own** subscription: a pull is filtered by what the client
+//! that sends it asked for, so two members of a group that disagree lose nothing silently (the reference keeps the
+//! last heartbeat's subscription for the whole group). A disagreement is logged once per group and change.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::RwLock;
+use wire::body::{
+    ConsumeFromWhere, ConsumeType, ConsumerData, HeartbeatData, MessageModel, SubscriptionData,
+};
+use wire::{Language, Peer};
+
+use crate::limits;
+
+/// How long a member lives without a heartbeat (`channelExpiredTimeout`).
+pub const EXPIRY: Duration = Duration::from_secs(120);
+
+/// The registry of clients.
+#[derive(Default)]
+pub struct Clients {
+    registry: RwLock<Registry>,
+}
+
+#[derive(Default)]
+struct Registry {
+    consumers: HashMap<String, ConsumerGroup>,
+    producers: HashMap<String, HashMap<u64, Member>>,
+    /// Groups of each connection, so that its end costs what it joined and not what exists.
+    joined: HashMap<u64, Joined>,
+}
+
+#[derive(Default)]
+struct Joined {
+    consumers: HashSet<String>,
+    producers: HashSet<String>,
+}
+
+/// The live members of one consumer group.
+#[derive(Default)]
+pub struct ConsumerGroup {
+    /// How it consumes, as the latest heartbeat says.
+    pub consume_type: ConsumeType,
+    /// Whether members share the messages or each gets all.
+    pub message_model: MessageModel,
+    /// Where a member starts that has no offset.
+    pub consume_from_where: ConsumeFromWhere,
+    /// Members by connection.
+    pub members: BTreeMap<u64, Member>,
+    /// Whether the members' subscriptions disagreed at the last look.
+    inconsistent: bool,
+}
+
+/// One client of a group on one connection.
+pub struct Member {
+    /// The connection.
+    pub peer: Arc<Peer>,
+    /// The client's own name for itself.
+    pub client_id: String,
+    /// Language of its frames.
+    pub language: Language,
+    /// Version ordinal of its frames.
+    pub version: i32,
+    /// What it subscribed to, by topic; empty for producers.
+    pub subscriptions: BTreeMap<String, Arc<SubscriptionData>>,
+    /// When its last heartbeat came, monotonic.
+    pub seen: Duration,
+}
+
+/// Who sent a heartbeat, and when.
+pub struct Sender<'a> {
+    /// The connection.
+    pub peer: &'a Arc<Peer>,
+    /// Language of the frame.
+    pub language: Language,
+    /// Version of the frame.
+    pub version: i32,
+    /// Monotonic time.
+    pub now: Duration,
+}
+
+/// What a look-up of a subscription found.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Subscribed {
+    /// The group has no member here.
+    NoGroup,
+    /// The member did not subscribe to the topic.
+    NoTopic,
+    /// The member's own subscription.
+    Yes {
+        /// What it asked for.
+        data: Arc<SubscriptionData>,
+        /// Whether its group broadcasts.
+        broadcasting: bool,
+    },
+}
+
+/// Two members of a group that do not subscribe to the same things.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Inconsistent {
+    /// The group.
+    pub group: String,
+    /// One client and its subscriptions.
+    pub one: String,
+    /// Another one and its subscriptions.
+    pub other: String,
+}
+
+/// What a heartbeat changed.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Consumer groups whose members must be told to rebalance.
+    pub groups: Vec<String>,
+    /// Groups that have just become inconsistent.
+    pub inconsistent: Vec<Inconsistent>,
+}
+
+impl Clients {
+    /// Takes over one heartbeat. `known` says which consumer groups exist or may be created; others are skipped
+    /// silently, as in the reference: their pulls are refused later.
+    pub fn heartbeat(
+        &self,
+        sender: &Sender<'_>,
+        data: HeartbeatData,
+        known: &dyn Fn(&str) -> bool,
+    ) -> Changes {
+        let mut changes = Changes::default();
+        let mut registry = self.registry.write();
+        for producer in data.producer_data_set {
+            registry.join_producers(sender, &data.client_id, producer.group_name);
+        }
+        for consumer in data.consumer_data_set {
+            if known(&consumer.group_name) {
+                registry.join_consumers(sender, &data.client_id, consumer, data.without_sub, &mut changes);
+            }
+        }
+        changes
+    }
+
+    /// Removes one client from the named groups; returns the consumer groups to notify.
+    pub fn unregister(&self, peer: u64, consumer: Option<&str>, producer: Option<&str>) -> Vec<String> {
+        let mut registry = self.registry.write();
+        if let Some(group) = producer {
+            registry.leave_producers(peer, group);
+        }
+        consumer.and_then(|group| registry.leave_consumers(peer, group)).into_iter().collect()
+    }
+
+    /// Removes a connection from every group; returns the consumer groups to notify.
+    pub fn disconnected(&self, peer: u64) -> Vec<String> {
+        let mut registry = self.registry.write();
+        let Some(joined) = registry.joined.remove(&peer) else { return Vec::new() };
+        for group in &joined.producers {
+            registry.leave_producers(peer, group);
+        }
+        joined.consumers.iter().filter_map(|group| registry.leave_consumers(peer, group)).collect()
+    }
+
+    /// Removes members that were silent for [`EXPIRY`]; returns them and the consumer groups to notify.
+    pub fn expire(&self, now: Duration) -> (Vec<Arc<Peer>>, Vec<String>) {
+        let silent = |member: &Member| now.saturating_sub(member.seen) >= EXPIRY;
+        let peers: BTreeMap<u64, Arc<Peer>> = {
+            let registry = self.registry.read();
+            let consumers = registry.consumers.values().flat_map(|group| group.members.values());
+            let producers = registry.producers.values().flat_map(HashMap::values);
+            consumers
+                .chain(producers)
+                .filter(|member| silent(member))
+                .map(|member| (member.peer.id(), Arc::clone(&member.peer)))
+                .collect()
+        };
+        let groups = peers.keys().flat_map(|peer| self.disconnected(*peer)).collect();
+        (peers.into_values().collect(), groups)
+    }
+
+    /// Client ids of the group's members, each once.
+    pub fn client_ids(&self, group: &str) -> Vec<String> {
+        let registry = self.registry.read();
+        let Some(group) = registry.consumers.get(group) else { return Vec::new() };
+        let ids: HashSet<&String> = group.members.values().map(|member| &member.client_id).collect();
+        ids.into_iter().cloned().collect()
+    }
+
+    /// The connections of a clustering group: who is told that its members changed. Broadcasting groups have none to tell.
+    pub fn peers_to_notify(&self, group: &str) -> Vec<Arc<Peer>> {
+        let registry = self.registry.read();
+        match registry.consumers.get(group) {
+            Some(group) if !group.is_broadcasting() => {
+                group.members.values().map(|member| Arc::clone(&member.peer)).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// What the client on `peer` asked for of `topic` in `group`. A client that is not a member yet (its heartbeat is
+    /// still on the way) takes over the subscription of any other member.
+    pub fn subscription(&self, peer: u64, group: &str, topic: &str) -> Subscribed {
+        let registry = self.registry.read();
+        let Some(group) = registry.consumers.get(group) else { return Subscribed::NoGroup };
+        let member = group.members.get(&peer).or_else(|| group.members.values().next());
+        match member.and_then(|member| member.subscriptions.get(topic)) {
+            Some(data) => {
+                Subscribed::Yes { data: Arc::clone(data), broadcasting: group.is_broadcasting() }
+            }
+            None => Subscribed::NoTopic,
+        }
+    }
+
+    /// Looks at a consumer group under the lock.
+    pub fn with_group<T>(&self, group: &str, look: impl FnOnce(&ConsumerGroup) -> T) -> Option<T> {
+        self.registry.read().consumers.get(group).map(look)
+    }
+}
+
+impl Registry {
+    fn join_producers(&mut self, sender: &Sender<'_>, client_id: &str, group: String) {
+        let joined = self.joined.entry(sender.peer.id()).or_default();
+        if !joined.producers.contains(&group) {
+            if joined.producers.len() >= limits::GROUPS_PER_CONNECTION {
+                return;
+            }
+            joined.producers.insert(group.clone());
+        }
+        let members = self.producers.entry(group).or_default();
+        members.insert(sender.peer.id(), Member::new(sender, client_id, BTreeMap::new()));
+    }
+
+    fn join_consumers(
+        &mut self,
+        sender: &Sender<'_>,
+        client_id: &str,
+        data: ConsumerData,
+        without_sub: bool,
+        changes: &mut Changes,
+    ) {
+        let joined = self.joined.entry(sender.peer.id()).or_default();
+        if !joined.consumers.contains(&data.group_name) {
+            if joined.consumers.len() >= limits::GROUPS_PER_CONNECTION {
+                return;
+            }
+            joined.consumers.insert(data.group_name.clone());
+        }
+        let group = self.consumers.entry(data.group_name.clone()).or_default();
+        group.consume_type = data.consume_type;
+        group.message_model = data.message_model;
+        group.consume_from_where = data.consume_from_where;
+        let old = group.members.get(&sender.peer.id());
+        let subscriptions: BTreeMap<String, Arc<SubscriptionData>> = match old {
+            Some(old) if without_sub => old.subscriptions.clone(),
+            _ => data
+                .subscription_data_set
+                .into_iter()
+                .take(limits::SUBSCRIPTIONS_PER_MEMBER)
+                .map(|sub| (sub.topic.clone(), Arc::new(sub)))
+                .collect(),
+        };
+        let changed = old.is_none_or(|old| {
+            old.client_id != client_id || !same_subscriptions(&old.subscriptions, &subscriptions)
+        });
+        group.members.insert(sender.peer.id(), Member::new(sender, client_id, subscriptions));
+        if changed {
+            changes.inconsistent.extend(group.newly_inconsistent(&data.group_name));
+            changes.groups.push(data.group_name);
+        }
+    }
+
+    fn leave_producers(&mut self, peer: u64, group: &str) {
+        if let Some(joined) = self.joined.get_mut(&peer) {
+            joined.producers.remove(group);
+        }
+        if let Some(members) = self.producers.get_mut(group) {
+            members.remove(&peer);
+            if members.is_empty() {
+                self.producers.remove(group);
+            }
+        }
+    }
+
+    /// Removes the member and returns the group's name if somebody is left to be told.
+    fn leave_consumers(&mut self, peer: u64, group: &str) -> Option<String> {
+        if let Some(joined) = self.joined.get_mut(&peer) {
+            joined.consumers.remove(group);
+        }
+        let members = &mut self.consumers.get_mut(group)?.members;
+        let left = members.remove(&peer).is_some();
+        if members.is_empty() {
+            self.consumers.remove(group);
+            return None;
+        }
+        left.then(|| group.to_owned())
+    }
+}
+
+impl ConsumerGroup {
+    /// Whether every member gets every message.
+    pub fn is_broadcasting(&self) -> bool {
+        self.message_model == MessageModel::Broadcasting
+    }
+
+    fn newly_inconsistent(&mut self, name: &str) -> Option<Inconsistent> {
+        let mut members = self.members.values();
+        let first = members.next()?;
+        let other = members.find(|other| !same_expressions(first, other));
+        let report = other.filter(|_| !self.inconsistent).map(|other| Inconsistent {
+            group: name.to_owned(),
+            one: first.describe(),
+            other: other.describe(),
+        });
+        self.inconsistent = other.is_some();
+        report
+    }
+}
+
+impl Member {
+    fn new(
+        sender: &Sender<'_>,
+        client_id: &str,
+        subscriptions: BTreeMap<String, Arc<SubscriptionData>>,
+    ) -> Member {
+        Member {
+            peer: Arc::clone(sender.peer),
+            client_id: client_id.to_owned(),
+            language: sender.language,
+            version: sender.version,
+            subscriptions,
+            seen: sender.now,
+        }
+    }
+
+    fn describe(&self) -> String {
+        let subscriptions: Vec<String> =
+            self.subscriptions.values().map(|sub| format!("{}:{}", sub.topic, sub.sub_string)).collect();
+        format!("{} [{}]", self.client_id, subscriptions.join(", "))
+    }
+}
+
+/// Whether both say the same, up to the version that changes with each rebalance.
+fn same_subscriptions(
+    one: &BTreeMap<String, Arc<SubscriptionData>>,
+    other: &BTreeMap<String, Arc<SubscriptionData>>,
+) -> bool {
+    one.len() == other.len()
+        && one.iter().zip(other).all(|((a, x), (b, y))| a == b && x.sub_string == y.sub_string)
+}
+
+fn same_expressions(one: &Member, other: &Member) -> bool {
+    same_subscriptions(&one.subscriptions, &other.subscriptions)
+}
+
+#[cfg(test)]
+mod tests;

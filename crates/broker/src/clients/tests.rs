@@ -1,0 +1,88 @@
+use std::net::SocketAddr;
+
+use wire::body::ProducerData;
+
+use super::*;
+
+fn peer(id: u64) -> Arc<Peer> {
+    let addr = SocketAddr::from(([127, 0, 0, 1], 1000 + id as u16));
+    Peer::new(id, addr, addr)
+}
+
+fn heartbeat(client: &str, group: &str, expressions: &[(&str, &str)]) -> HeartbeatData {
+    let subscriptions =
+        expressions.iter().map(|(topic, expression)| SubscriptionData {
+            topic: (*topic).to_owned(),
+            sub_string: (*expression).to_owned(),
+            ..SubscriptionData::default()
+        }).collect();
+    HeartbeatData {
+        client_id: client.to_owned(),
+        producer_data_set: vec![ProducerData { group_name: "pg".to_owned() }],
+        consumer_data_set: vec![ConsumerData {
+            group_name: group.to_owned(),
+            subscription_data_set: subscriptions,
+            ..ConsumerData::default()
+        }],
+        ..HeartbeatData::default()
+    }
+}
+
+fn beat(clients: &Clients, peer: &Arc<Peer>, now: u64, data: HeartbeatData) -> Changes {
+    let now = Duration::from_secs(now);
+    let sender = Sender { peer, language: Language::Java, version: 493, now };
+    clients.heartbeat(&sender, data, &|group| group != "unknown")
+}
+
+/// Shows that members join once, are told of changes, and leave with their connection.
+#[test]
+fn members_join_and_leave() {
+    let clients = Clients::default();
+    let (one, two) = (peer(1), peer(2));
+    let same = |client| heartbeat(client, "g", &[("T", "*")]);
+    assert_eq!(beat(&clients, &one, 0, same("c1")).groups, ["g"]);
+    assert!(beat(&clients, &one, 1, same("c1")).groups.is_empty());
+    assert_eq!(beat(&clients, &two, 1, same("c2")).groups, ["g"]);
+    assert_eq!(clients.peers_to_notify("g").len(), 2);
+    let mut ids = clients.client_ids("g");
+    ids.sort();
+    assert_eq!(ids, ["c1", "c2"]);
+    assert_eq!(clients.disconnected(2), ["g"]);
+    assert!(clients.disconnected(2).is_empty());
+    assert!(clients.unregister(1, Some("g"), Some("pg")).is_empty());
+    assert!(clients.client_ids("g").is_empty());
+}
+
+/// Shows that each member keeps its own subscription and that a disagreement is reported once.
+#[test]
+fn subscriptions_are_per_client() {
+    let clients = Clients::default();
+    let (one, two) = (peer(1), peer(2));
+    beat(&clients, &one, 0, heartbeat("c1", "g", &[("T", "A")]));
+    let changes = beat(&clients, &two, 0, heartbeat("c2", "g", &[("T", "B")]));
+    assert_eq!(changes.inconsistent.len(), 1);
+    assert!(changes.inconsistent[0].one.contains("T:A") && changes.inconsistent[0].other.contains("T:B"));
+    let of = |peer: &Arc<Peer>| match clients.subscription(peer.id(), "g", "T") {
+        Subscribed::Yes { data, .. } => data.sub_string.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!((of(&one), of(&two)), ("A".to_owned(), "B".to_owned()));
+    let again = beat(&clients, &two, 1, heartbeat("c2", "g", &[("T", "C")]));
+    assert!(again.inconsistent.is_empty());
+    assert_eq!(clients.subscription(1, "g", "U"), Subscribed::NoTopic);
+    assert_eq!(clients.subscription(1, "nobody", "T"), Subscribed::NoGroup);
+}
+
+/// Shows that silent members expire after 120 s and the others stay, and that unknown groups are skipped.
+#[test]
+fn silent_members_expire() {
+    let clients = Clients::default();
+    let (one, two) = (peer(1), peer(2));
+    beat(&clients, &one, 0, heartbeat("c1", "g", &[("T", "*")]));
+    beat(&clients, &two, 60, heartbeat("c2", "g", &[("T", "*")]));
+    assert!(clients.expire(Duration::from_secs(119)).0.is_empty());
+    let (gone, groups) = clients.expire(Duration::from_secs(120));
+    assert_eq!((gone.len(), groups), (1, vec!["g".to_owned()]));
+    beat(&clients, &one, 0, heartbeat("c1", "unknown", &[("T", "*")]));
+    assert!(clients.client_ids("unknown").is_empty());
+}

@@ -1,0 +1,131 @@
+//! Topics and groups as an administrator sees them (17, 21, 200, 201, 215, 351, 352), and the settings in effect (26).
+
+use wire::body::{SubscriptionGroupConfig, TopicConfig, TopicFilterType};
+use wire::header::{
+    CreateTopicHeader, GetAllGroupsResponse, GetAllTopicConfigResponse, GetBrokerConfigResponse, GroupHeader,
+    TopicHeader,
+};
+use store::ReadError;
+use wire::{Frame, Replies};
+
+use crate::reply::{self, Refusal};
+use crate::topic::{self, TopicError};
+use crate::{Broker, limits};
+
+/// 17: creates or changes a topic. The name servers know before the answer is sent.
+pub fn create_topic(
+    broker: &Broker,
+    frame: &Frame<'_>,
+    header: &CreateTopicHeader<'_>,
+    out: &mut Replies,
+) -> Result<(), Refusal> {
+    let name = header.topic.to_str();
+    topic::check_name(&name, limits::TOPIC_NAME)?;
+    if broker.topics.is_system(&name) {
+        return Err(TopicError::System(name.into_owned()).into());
+    }
+    let filter_type = header.topic_filter_type.to_str();
+    let Some(topic_filter_type) = TopicFilterType::from_name(&filter_type) else {
+        return Err(Refusal::Config(format!("topicFilterType = [{filter_type}] value invalid")));
+    };
+    let known = broker.topics.get(&name);
+    let mut attributes = known.as_ref().map(|topic| topic.config.attributes.clone()).unwrap_or_default();
+    if let Some(text) = &header.attributes {
+        topic::modify_attributes(&mut attributes, &text.to_str(), known.is_none())?;
+    }
+    let config = TopicConfig {
+        topic_name: name.into_owned(),
+        read_queue_nums: header.read_queue_nums,
+        write_queue_nums: header.write_queue_nums,
+        perm: header.perm,
+        topic_filter_type,
+        topic_sys_flag: header.topic_sys_flag,
+        order: header.order,
+        attributes,
+    };
+    if !broker.topics.put(config, broker.env.clock.wall_ms())? {
+        reply::ok(out, frame);
+        return Ok(());
+    }
+    broker.answer_when_announced(frame, out);
+    Ok(())
+}
+
+/// 215: deletes a topic, its offsets and its queues. The log keeps the messages until they expire.
+pub fn delete_topic(
+    broker: &Broker,
+    frame: &Frame<'_>,
+    header: &TopicHeader<'_>,
+    out: &mut Replies,
+) -> Result<(), Refusal> {
+    let name = header.topic.to_str();
+    topic::check_name(&name, limits::LONG_TOPIC_NAME)?;
+    if broker.topics.is_system(&name) {
+        return Err(TopicError::System(name.into_owned()).into());
+    }
+    if broker.topics.remove(&name, broker.env.clock.wall_ms()) {
+        broker.offsets.remove_topic(&name);
+    }
+    let name = name.into_owned();
+    let deleted = broker.store.background(move |store| store.delete_topic(&name))?;
+    let (announced, to) = (broker.announced(), (!frame.is_oneway()).then(|| frame.reply_to()));
+    out.later(Box::pin(async move {
+        let deleted = deleted.await;
+        announced.await;
+        let mut out = Replies::default();
+        match (to, deleted) {
+            (None, _) => {}
+            (Some(to), Some(Ok(()))) => reply::ok_to(&mut out, to),
+            (Some(to), Some(Err(error))) => reply::refuse_to(&mut out, to, &Refusal::Disk(error)),
+            (Some(to), None) => reply::refuse_to(&mut out, to, &ReadError::Closed.into()),
+        }
+        out
+    }));
+    Ok(())
+}
+
+/// 21: every topic.
+pub fn all_topics(broker: &Broker, frame: &Frame<'_>, out: &mut Replies) {
+    let table = broker.topics.snapshot();
+    let total = i32::try_from(table.topic_config_table.len()).unwrap_or(i32::MAX);
+    reply::header_and_json(out, frame, &GetAllTopicConfigResponse { total_topic_num: Some(total) }, &table);
+}
+
+/// 351: one topic.
+pub fn topic(broker: &Broker, frame: &Frame<'_>, header: &TopicHeader<'_>, out: &mut Replies) -> Result<(), Refusal> {
+    let name = header.topic.to_str();
+    let topic = broker.topics.get(&name).ok_or_else(|| Refusal::NoTopic(name.into_owned()))?;
+    reply::json(out, frame, &topic.config);
+    Ok(())
+}
+
+/// 200: creates or changes a group.
+pub fn create_group(broker: &Broker, frame: &Frame<'_>, out: &mut Replies) -> Result<(), Refusal> {
+    let config: SubscriptionGroupConfig = wire::body::read(frame.body)?;
+    broker.groups.put(config, broker.env.clock.wall_ms())?;
+    broker.answer_when_announced(frame, out);
+    Ok(())
+}
+
+/// 201: every group.
+pub fn all_groups(broker: &Broker, frame: &Frame<'_>, out: &mut Replies) {
+    let table = broker.groups.snapshot();
+    let total = i32::try_from(table.subscription_group_table.len()).unwrap_or(i32::MAX);
+    reply::header_and_json(out, frame, &GetAllGroupsResponse { total_group_num: Some(total) }, &table);
+}
+
+/// 352: one group.
+pub fn group(broker: &Broker, frame: &Frame<'_>, header: &GroupHeader<'_>, out: &mut Replies) -> Result<(), Refusal> {
+    let name = header.group.to_str();
+    let group = broker.groups.get_or_create(&name, broker.env.clock.wall_ms());
+    let group = group.ok_or_else(|| Refusal::NoGroup(name.into_owned()))?;
+    reply::json(out, frame, &*group);
+    Ok(())
+}
+
+/// 26: the settings in effect, as `key=value` lines, with the version of the topic table.
+pub fn settings(broker: &Broker, frame: &Frame<'_>, out: &mut Replies) {
+    let version = serde_json::json!(broker.topics.snapshot().data_version).to_string();
+    let header = GetBrokerConfigResponse { version: version.as_str().into() };
+    reply::header_and_body(out, frame, &header, broker.effective_settings.as_bytes());
+}

@@ -1,0 +1,378 @@
+//! Sends (10, 310, 320): check, encode, append, answer.
+//!
+//! All sends of one read share one [`Pass`]: [`stage`] checks a request and encodes its record straight into the
+//! pass's batch, [`finish`] appends the batch and answers every request of it. A send that must wait for something
+//! else first (it created its topic, and the name servers must know) gets a pass of its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use futures_util::FutureExt;
+use store::{AppendError, Appended, Batch, Durability, FlushDiskType};
+use wire::header::SendHeader;
+use wire::ids::OffsetMsgId;
+use wire::props::names;
+use wire::record::RecordHead;
+use wire::{Frame, FrameWriter, Peer, Replies, batch, reply_codes as code};
+use wire::frame::ReplyTo;
+
+use crate::message::{self, Encoded, Origin, Outgoing, UniqueKey};
+use crate::reply::{self, Refusal};
+use crate::topic::{self, DLQ_PREFIX, RETRY_PREFIX, Topic};
+use crate::{Broker, limits};
+
+/// The version from which on a client's `maxReconsumeTimes` counts (V3_4_9).
+const RESPECTS_MAX_RECONSUME: i32 = 121;
+/// How long an answer waits for the name servers to learn of a topic that the send created.
+const REGISTER_WAIT: Duration = Duration::from_secs(1);
+
+/// The sends of one read, appended together. Its buffers are used again for the next read.
+#[derive(Default)]
+pub struct Pass {
+    batch: Batch,
+    sends: Vec<Staged>,
+    /// The topic of the previous send: most reads carry one topic only.
+    topic: Option<Arc<Topic>>,
+    properties: BytesMut,
+}
+
+/// One request whose records are in the batch.
+struct Staged {
+    /// Whom to answer; one-way requests are not answered.
+    to: Option<ReplyTo>,
+    queue_id: i32,
+    /// Records of the batch that belong to it, in order.
+    records: usize,
+    unique_key: UniqueKey,
+    /// Whether the answer waits for durability, where the store syncs.
+    waits: bool,
+}
+
+/// Where a send goes once its topic, queue and retries are looked at.
+struct Target {
+    topic: Arc<Topic>,
+    queue_id: i32,
+    /// A given-up retry: whatever delay it asks for does not apply.
+    dead: bool,
+    /// The topic did not exist before.
+    created: bool,
+}
+
+/// Checks one send and puts its records into `pass`, or, if its topic was created by it, into one of its own that is
+/// appended when the name servers know the topic.
+pub fn send(
+    broker: &Broker,
+    peer: &Peer,
+    frame: &Frame<'_>,
+    header: &SendHeader<'_>,
+    pass: &mut Pass,
+    out: &mut Replies,
+) -> Result<(), Refusal> {
+    let target = target(broker, frame, header, pass.topic.take())?;
+    if !target.created {
+        pass.topic = (!target.dead).then(|| Arc::clone(&target.topic));
+        return encode(broker, peer, frame, header, &target, pass);
+    }
+    let mut own = Pass::default();
+    encode(broker, peer, frame, header, &target, &mut own)?;
+    let broker = broker.clone();
+    out.later(Box::pin(async move {
+        // A name server that cannot be reached must not keep the message from being stored.
+        let _ = broker.env.clock.timeout(REGISTER_WAIT, broker.announced()).await;
+        let mut out = Replies::default();
+        finish(&broker, own, &mut out);
+        out
+    }));
+    Ok(())
+}
+
+fn target(
+    broker: &Broker,
+    frame: &Frame<'_>,
+    header: &SendHeader<'_>,
+    previous: Option<Arc<Topic>>,
+) -> Result<Target, Refusal> {
+    let same = previous.filter(|topic| {
+        header.topic == topic.config.topic_name.as_str() && !topic.config.topic_name.starts_with('%')
+    });
+    let (topic, created) = match same {
+        Some(topic) => (topic, false),
+        None => find_topic(broker, header)?,
+    };
+    let queue_id = match header.queue_id {
+        id if id >= topic.queue_count() => {
+            return Err(Refusal::QueueId {
+                queue: id,
+                topic: topic.config.topic_name.clone(),
+                count: topic.queue_count(),
+                who: header.producer_group.to_str().into_owned(),
+            });
+        }
+        id if id < 0 => broker.env.rng.below(topic.config.write_queue_nums.max(1) as u64) as i32,
+        id => id,
+    };
+    match topic.config.topic_name.strip_prefix(RETRY_PREFIX) {
+        Some(group) => retry_target(broker, frame, header, group, &topic, queue_id),
+        None => Ok(Target { topic, queue_id, dead: false, created }),
+    }
+}
+
+fn find_topic(broker: &Broker, header: &SendHeader<'_>) -> Result<(Arc<Topic>, bool), Refusal> {
+    let name = header.topic.to_str();
+    let max = if name.starts_with('%') { limits::LONG_TOPIC_NAME } else { limits::TOPIC_NAME };
+    topic::check_name(&name, max)?;
+    if topic::is_closed(&name) {
+        return Err(Refusal::ClosedTopic(name.into_owned()));
+    }
+    if let Some(topic) = broker.topics.get(&name) {
+        return Ok((topic, false));
+    }
+    let now_ms = broker.env.clock.wall_ms();
+    let queues = header.default_topic_queue_nums;
+    let created = broker.topics.create_from(&name, &header.default_topic.to_str(), queues, now_ms)?;
+    let created = match created {
+        None if name.starts_with(RETRY_PREFIX) => broker.create_group_topic(&name, 1)?,
+        created => created,
+    };
+    created.map(|topic| (topic, true)).ok_or_else(|| Refusal::NoTopic(name.into_owned()))
+}
+
+/// A consumer sends a message to its retry topic itself when it cannot send it back (36), or gives it up
+/// (broker-semantics §4.2).
+fn retry_target(
+    broker: &Broker,
+    frame: &Frame<'_>,
+    header: &SendHeader<'_>,
+    group: &str,
+    topic: &Arc<Topic>,
+    queue_id: i32,
+) -> Result<Target, Refusal> {
+    let now_ms = broker.env.clock.wall_ms();
+    let config = broker.groups.get_or_create(group, now_ms);
+    let config = config.ok_or_else(|| Refusal::NoGroup(group.to_owned()))?;
+    let asked = header.max_reconsume_times.filter(|_| frame.version >= RESPECTS_MAX_RECONSUME);
+    let max = asked.unwrap_or(config.retry_max_times);
+    if header.reconsume_times <= max && !broker.locks.any_live(group, broker.env.clock.mono()) {
+        return Ok(Target { topic: Arc::clone(topic), queue_id, dead: false, created: false });
+    }
+    let name = format!("{DLQ_PREFIX}{group}");
+    let topic = broker.create_group_topic(&name, 1)?.ok_or(Refusal::NoTopic(name))?;
+    Ok(Target { topic, queue_id: 0, dead: true, created: false })
+}
+
+fn encode(
+    broker: &Broker,
+    peer: &Peer,
+    frame: &Frame<'_>,
+    header: &SendHeader<'_>,
+    target: &Target,
+    pass: &mut Pass,
+) -> Result<(), Refusal> {
+    check_body(broker, frame)?;
+    let head = RecordHead {
+        queue_id: target.queue_id,
+        flag: header.flag,
+        sys_flag: header.sys_flag,
+        born_timestamp: header.born_timestamp,
+        born_host: peer.remote(),
+        store_host: broker.store_host,
+        reconsume_times: header.reconsume_times,
+        prepared_transaction_offset: 0,
+    };
+    let to = (!frame.is_oneway()).then(|| frame.reply_to());
+    if header.batch {
+        return encode_batch(broker, frame, &head, target, pass, to);
+    }
+    pass.properties.clear();
+    if let Some(properties) = &header.properties {
+        properties.append_to(&mut pass.properties);
+    }
+    if target.dead {
+        message::set_property(&mut pass.properties, names::DELAY, b"-1");
+    }
+    let (topic, body, properties) = (&target.topic, frame.body, &mut pass.properties);
+    let outgoing = Outgoing { topic, head, body, properties, with_previous: false };
+    let encoded = message::encode(broker, &mut pass.batch, outgoing, Origin::Client)?;
+    let Encoded { unique_key, waits } = encoded;
+    pass.sends.push(Staged { to, queue_id: target.queue_id, records: 1, unique_key, waits });
+    Ok(())
+}
+
+/// One record per message of the batch, all in one segment, with consecutive offsets (broker-semantics §15).
+fn encode_batch(
+    broker: &Broker,
+    frame: &Frame<'_>,
+    head: &RecordHead,
+    target: &Target,
+    pass: &mut Pass,
+    to: Option<ReplyTo>,
+) -> Result<(), Refusal> {
+    if target.topic.config.topic_name.starts_with(RETRY_PREFIX) {
+        return Err(Refusal::Illegal("a batch cannot go to a retry topic".to_owned()));
+    }
+    let before = pass.batch.len();
+    let encoded = encode_entries(broker, frame, head, target, pass);
+    let records = pass.batch.len() - before;
+    match encoded {
+        Ok(_) if records == 0 => Err(Refusal::Illegal("the batch holds no message".to_owned())),
+        Ok(waits) => {
+            let (queue_id, unique_key) = (target.queue_id, UniqueKey::new());
+            pass.sends.push(Staged { to, queue_id, records, unique_key, waits });
+            Ok(())
+        }
+        Err(refusal) => {
+            pass.batch.truncate(before);
+            Err(refusal)
+        }
+    }
+}
+
+fn encode_entries(
+    broker: &Broker,
+    frame: &Frame<'_>,
+    head: &RecordHead,
+    target: &Target,
+    pass: &mut Pass,
+) -> Result<bool, Refusal> {
+    let (mut waits, mut with_previous) = (false, false);
+    for entry in batch::iter(frame.body) {
+        let entry = entry.map_err(|error| Refusal::Illegal(error.to_string()))?;
+        pass.properties.clear();
+        pass.properties.extend_from_slice(entry.properties);
+        let head = RecordHead { flag: entry.flag, ..*head };
+        let (topic, body, properties) = (&target.topic, entry.body, &mut pass.properties);
+        let outgoing = Outgoing { topic, head, body, properties, with_previous };
+        waits |= message::encode(broker, &mut pass.batch, outgoing, Origin::Client)?.waits;
+        with_previous = true;
+    }
+    Ok(waits)
+}
+
+fn check_body(broker: &Broker, frame: &Frame<'_>) -> Result<(), Refusal> {
+    let (size, max) = (frame.body.len(), broker.settings.max_message_bytes);
+    if size == 0 {
+        return Err(Refusal::Illegal("its body is empty".to_owned()));
+    }
+    if size > max {
+        return Err(Refusal::Illegal(format!("msg body size {size} is larger than maxMessageSize {max}")));
+    }
+    Ok(())
+}
+
+/// Appends what was staged and answers it: at once if the append ends at once and nothing waits for durability.
+pub fn finish(broker: &Broker, mut pass: Pass, out: &mut Replies) {
+    if pass.sends.is_empty() {
+        broker.recycle(pass);
+        return;
+    }
+    match broker.store.append(std::mem::take(&mut pass.batch)).now() {
+        Ok(appended) => answer(broker, pass, appended, out),
+        Err(append) => {
+            let broker = broker.clone();
+            out.later(Box::pin(async move {
+                let mut out = Replies::default();
+                answer(&broker, pass, append.await, &mut out);
+                out
+            }));
+        }
+    }
+}
+
+/// Answers every send of the pass, or leaves those that wait for durability for later.
+fn answer(
+    broker: &Broker,
+    mut pass: Pass,
+    appended: Result<Appended, AppendError>,
+    out: &mut Replies,
+) {
+    let appended = match appended {
+        Ok(appended) => appended,
+        Err(error) => {
+            let refusal = Refusal::Append(error);
+            pass.sends.iter().filter_map(|send| send.to).for_each(|to| reply::refuse_to(out, to, &refusal));
+            pass.sends.clear();
+            broker.recycle(pass);
+            return;
+        }
+    };
+    let waits = (broker.store.settings().flush == FlushDiskType::Sync) && pass.sends.iter().any(|send| send.waits);
+    let mut durable = broker.store.durable(appended.end);
+    let flushed = if waits { (&mut durable).now_or_never() } else { Some(Durability::Durable) };
+    let Some(flushed) = flushed else {
+        write_answers(broker, &pass, &appended, out, Answered::Hasty, code::SUCCESS);
+        let broker = broker.clone();
+        out.later(Box::pin(async move {
+            let mut out = Replies::default();
+            let flushed = durable.await;
+            write_answers(&broker, &pass, &appended, &mut out, Answered::Waiting, flush_code(flushed));
+            out
+        }));
+        return;
+    };
+    write_answers(broker, &pass, &appended, out, Answered::All, flush_code(flushed));
+    pass.sends.clear();
+    pass.batch = appended.into_batch();
+    broker.recycle(pass);
+}
+
+/// Which sends of a pass are answered now.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Answered {
+    All,
+    /// Those that do not wait for durability.
+    Hasty,
+    /// Those that do.
+    Waiting,
+}
+
+/// The message is stored, but it is not known whether it would survive a power cut.
+fn flush_code(flushed: Durability) -> i32 {
+    match flushed {
+        Durability::Durable => code::SUCCESS,
+        Durability::TimedOut | Durability::Stopped => code::FLUSH_DISK_TIMEOUT,
+    }
+}
+
+fn write_answers(
+    broker: &Broker,
+    pass: &Pass,
+    appended: &Appended,
+    out: &mut Replies,
+    which: Answered,
+    code: i32,
+) {
+    let mut offsets = appended.offsets();
+    for send in &pass.sends {
+        let first = offsets.next();
+        let now = match which {
+            Answered::All => true,
+            Answered::Hasty => !send.waits,
+            Answered::Waiting => send.waits,
+        };
+        let (Some((queue_offset, physical)), Some(to), true) = (first, send.to, now) else {
+            offsets.by_ref().take(send.records - 1).for_each(drop);
+            continue;
+        };
+        let msg_id = |offset| OffsetMsgId { host: broker.store_host, offset }.encode();
+        let mut writer = FrameWriter::response(out.head(), to, code);
+        if send.records == 1 {
+            writer.field("msgId", msg_id(physical).as_str());
+        } else {
+            let rest = offsets.by_ref().take(send.records - 1);
+            let ids = std::iter::once(physical).chain(rest.map(|(_, physical)| physical));
+            let ids: Vec<String> = ids.map(|offset| msg_id(offset).as_str().to_owned()).collect();
+            writer.field("msgId", ids.join(",").as_str());
+        }
+        writer.field("queueId", send.queue_id);
+        writer.field("queueOffset", queue_offset as i64);
+        if let Ok(key) = std::str::from_utf8(&send.unique_key)
+            && !key.is_empty()
+        {
+            writer.field("transactionId", key);
+        }
+        writer.field("MSG_REGION", broker.settings.region.as_str());
+        writer.field("TRACE_ON", broker.settings.trace_on);
+        writer.finish(&[]);
+    }
+}

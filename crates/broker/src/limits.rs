@@ -1,0 +1,34 @@
+//! Every limit of the broker's own tables, in one place.
+
+/// Groups that may hold queue locks at one time; beyond it a new group is granted none and its consumers wait.
+pub const LOCKED_GROUPS: usize = 100_000;
+/// Queue locks of one group.
+pub const LOCKS_PER_GROUP: usize = 65_536;
+/// Topics in the table; a creation beyond it is refused.
+pub const TOPICS: usize = 1_000_000;
+/// Consumer groups in the table.
+pub const GROUPS: usize = 100_000;
+/// Queues of one topic, either side.
+pub const QUEUES_PER_TOPIC: i32 = 65_536;
+/// Producer and consumer groups that one connection may announce in its heartbeats.
+pub const GROUPS_PER_CONNECTION: usize = 4_096;
+/// Subscriptions (topics) of one member of a group.
+pub const SUBSCRIPTIONS_PER_MEMBER: usize = 4_096;
+/// Committed offsets (group × topic × queue).
+pub const OFFSETS: usize = 10_000_000;
+/// Bytes of messages that one pull answers when they are resident (`maxTransferBytesOnMessageInMemory`).
+pub const PULL_BYTES: u32 = 256 << 10;
+/// Messages that one pull answers (`maxTransferCountOnMessageInMemory`).
+pub const PULL_MESSAGES: i32 = 32;
+/// Bytes of answers after which the rest of a read waits until they are written.
+pub const ANSWER_BYTES: usize = 4 << 20;
+/// Longest time a pull may be held, whatever the client asks.
+pub const HOLD_MS_MAX: u64 = 120_000;
+/// Longest topic name (`TopicValidator`), in bytes; retry and dead-letter topics may reach 255.
+pub const TOPIC_NAME: usize = 127;
+/// Longest name of a retry or dead-letter topic.
+pub const LONG_TOPIC_NAME: usize = 255;
+/// Longest group name that the broker accepts.
+pub const GROUP_NAME: usize = 120;
+/// Longest properties block of a record, in bytes (a signed 16-bit length on disk).
+pub const PROPERTIES: usize = 32_767;

@@ -1,0 +1,128 @@
+//! Keeps the configuration files in step with the tables: topics and groups at once, offsets and delayed delivery by
+//! their periods, everything at stop.
+//!
+//! One thread writes, so that a slow disk never stands in the way of a request. A file that cannot be written stays
+//! dirty and is tried again with the next round; the error is logged each time, since a person must look.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
+
+use env::Stop;
+use tokio::sync::watch;
+
+use crate::Broker;
+
+/// Name of the file of topics.
+pub const TOPICS_FILE: &str = "topics.json";
+/// Name of the file of groups.
+pub const GROUPS_FILE: &str = "subscriptionGroup.json";
+/// Name of the file of committed offsets.
+pub const OFFSETS_FILE: &str = "consumerOffset.json";
+/// Name of the file of delayed delivery.
+pub const DELAY_FILE: &str = "delayOffset.json";
+
+/// How often the thread looks at its periods and whether it shall stop.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Handle of the writing thread.
+pub struct Persister {
+    wake: SyncSender<()>,
+    wanted: AtomicU64,
+    written: watch::Sender<u64>,
+}
+
+impl Persister {
+    /// The handle, and what the thread is started with.
+    pub fn new() -> (Persister, Receiver<()>) {
+        let (wake, woken) = sync_channel(1);
+        (Persister { wake, wanted: AtomicU64::new(0), written: watch::Sender::new(0) }, woken)
+    }
+
+    /// Asks for a round now, without waiting.
+    pub fn poke(&self) {
+        // A full channel means that a round is about to start anyway.
+        let _ = self.wake.try_send(());
+    }
+
+    /// Resolves when a round that started after this call has ended.
+    pub fn round(&self) -> impl Future<Output = ()> + use<> {
+        let wanted = self.wanted.fetch_add(1, Ordering::AcqRel) + 1;
+        self.poke();
+        let mut written = self.written.subscribe();
+        async move {
+            // The sender lives as long as the broker; if it is gone there is nothing to wait for.
+            let _ = written.wait_for(|written| *written >= wanted).await;
+        }
+    }
+}
+
+/// The thread: rounds until told to stop, and one more.
+pub fn run(broker: &Broker, woken: &Receiver<()>, stop: &Stop) {
+    let mut offsets_due = Duration::ZERO;
+    let mut delay_due = Duration::ZERO;
+    while !stop.is_stopped() {
+        let wanted = broker.persister.wanted.load(Ordering::Acquire);
+        let now = broker.env.clock.mono();
+        save_tables(broker);
+        if now >= offsets_due {
+            save_offsets(broker);
+            offsets_due = now + Duration::from_millis(broker.settings.flush_offsets_ms);
+        }
+        if now >= delay_due {
+            save_delay(broker);
+            delay_due = now + Duration::from_millis(broker.settings.flush_delay_ms);
+        }
+        broker.persister.written.send_replace(wanted);
+        let _ = woken.recv_timeout(TICK);
+    }
+    save_all(broker);
+    broker.persister.written.send_replace(u64::MAX);
+}
+
+/// Writes every file that changed.
+pub fn save_all(broker: &Broker) {
+    save_tables(broker);
+    save_offsets(broker);
+    save_delay(broker);
+}
+
+fn save_tables(broker: &Broker) {
+    if broker.topics.take_dirty() {
+        let text = serde_json::to_vec(&broker.topics.snapshot());
+        save(broker, TOPICS_FILE, text, || broker.topics.mark_dirty());
+    }
+    if broker.groups.take_dirty() {
+        let text = serde_json::to_vec(&broker.groups.snapshot());
+        save(broker, GROUPS_FILE, text, || broker.groups.mark_dirty());
+    }
+}
+
+fn save_offsets(broker: &Broker) {
+    if broker.offsets.take_dirty() {
+        let text = Ok(broker.offsets.to_json(broker.env.clock.wall_ms()));
+        save(broker, OFFSETS_FILE, text, || broker.offsets.mark_dirty());
+    }
+}
+
+fn save_delay(broker: &Broker) {
+    if broker.delays.take_dirty() {
+        let text = Ok(broker.delays.to_json(broker.env.clock.wall_ms()));
+        save(broker, DELAY_FILE, text, || broker.delays.mark_dirty());
+    }
+}
+
+fn save(broker: &Broker, name: &str, text: serde_json::Result<Vec<u8>>, again: impl FnOnce()) {
+    let text = text.expect("tables with text keys always have a JSON form");
+    if let Err(error) = broker.store.config().write(name, &text) {
+        tracing::error!(file = name, %error, "a configuration file cannot be written, trying again");
+        again();
+    }
+}
+
+/// Starts the thread.
+pub fn start(broker: &Broker, woken: Receiver<()>) {
+    let thread_broker = broker.clone();
+    broker.env.tasks.thread("broker-config", move |stop| run(&thread_broker, &woken, &stop));
+}
+

@@ -1,0 +1,258 @@
+//! The only place that turns what went wrong into response codes and remarks. Clients decide by the code whether
+//! to retry elsewhere and some match on the bracketed prefixes, so both are part of the contract
+//! (remoting-requests §1, "Put result mapping").
+
+use serde::Serialize;
+use store::{AppendError, ReadError};
+use wire::codes::RequestError;
+use wire::frame::ReplyTo;
+use wire::record::EncodeError;
+use wire::{Frame, FrameWriter, Header, Replies, reply_codes as code};
+
+use crate::group::GroupError;
+use crate::offset::CommitError;
+use crate::topic::TopicError;
+
+/// Everything a handler can refuse a request with.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// The body is not what the request carries.
+    #[error("{0}")]
+    Body(#[from] wire::body::BodyError),
+    /// A bad topic name or configuration.
+    #[error("{0}")]
+    Topic(#[from] TopicError),
+    /// A bad group name or a full table.
+    #[error("{0}")]
+    Group(#[from] GroupError),
+    /// The table of offsets is full.
+    #[error("{0}")]
+    Commit(#[from] CommitError),
+    /// Clients may not send there.
+    #[error("Sending message to topic[{0}] is forbidden.")]
+    ClosedTopic(String),
+    /// The topic does not exist and may not be created.
+    #[error("topic[{0}] not exist, apply first please!")]
+    NoTopic(String),
+    /// The topic does not exist (everything but sends).
+    #[error("Topic {0} not exist!")]
+    UnknownTopic(String),
+    /// The queue id is outside the topic's range.
+    #[error("queueId[{queue}] is illegal, topic:[{topic}] topicConfig.readQueueNums:[{count}] consumer:[{who}]")]
+    QueueId {
+        /// Queue that was asked for.
+        queue: i32,
+        /// Topic.
+        topic: String,
+        /// Queues that exist.
+        count: i32,
+        /// Who asked.
+        who: String,
+    },
+    /// The group does not exist and may not be created.
+    #[error("subscription group [{0}] does not exist")]
+    NoGroup(String),
+    /// Consumption is switched off for the group.
+    #[error("subscription group no permission, {0}")]
+    GroupDisabled(String),
+    /// The topic may not be read.
+    #[error("the topic[{0}] pulling message is forbidden")]
+    TopicNotReadable(String),
+    /// The broker may not be read or written (`brokerPermission`).
+    #[error("the broker[{broker}] {what} message is forbidden")]
+    BrokerForbidden {
+        /// Broker name.
+        broker: String,
+        /// `pulling` or `sending`.
+        what: &'static str,
+    },
+    /// The group broadcasts and may not.
+    #[error("the consumer group[{0}] can not consume by broadcast way")]
+    BroadcastDisabled(String),
+    /// The group may not read the topic.
+    #[error("the consumer group[{group}] is forbidden for topic[{topic}]")]
+    ReadForbidden {
+        /// Group.
+        group: String,
+        /// Topic.
+        topic: String,
+    },
+    /// The group is not online or does not subscribe to the topic.
+    #[error("the consumer's group info not exist")]
+    NoSubscription,
+    /// The subscription known here is older than the one the request refers to.
+    #[error("the consumer's subscription not latest")]
+    SubscriptionOld,
+    /// The filter expression cannot be understood.
+    #[error("parse the consumer's subscription failed: {0}")]
+    Subscription(String),
+    /// SQL92 filters are switched off.
+    #[error("The broker does not support consumer to filter message by {0}")]
+    ExpressionType(String),
+    /// A message that cannot be stored as it is.
+    #[error("the message is illegal, {0}")]
+    Illegal(String),
+    /// Transactional messages have no handler in this release.
+    #[error("the broker does not accept transactional messages")]
+    Transaction,
+    /// Arbitrary delays have no handler in this release.
+    #[error("accurate timer message is not enabled, timerWheelEnable is false")]
+    Timer,
+    /// The store cannot be read at the moment.
+    #[error("{0}")]
+    Read(#[from] ReadError),
+    /// A file of the store could not be changed.
+    #[error("{0}")]
+    Disk(std::io::Error),
+    /// The topic may not be written.
+    #[error("the topic[{0}] sending message is forbidden")]
+    TopicNotWritable(String),
+    /// The group does not exist (commits of offsets).
+    #[error("Group {0} not exist!")]
+    UnknownGroup(String),
+    /// The record does not fit its format.
+    #[error("the message is illegal, {0}")]
+    Encode(#[from] EncodeError),
+    /// A retry was stored, but is not durable in time.
+    #[error("FLUSH_DISK_TIMEOUT")]
+    NotDurable,
+    /// The store did not take the message.
+    #[error("{}", append_remark(.0))]
+    Append(#[from] AppendError),
+    /// Nothing is stored at that offset of the log.
+    #[error("can not find message by the offset, {0}")]
+    NoRecord(i64),
+    /// Send-back: nothing is stored at that offset.
+    #[error("look message by offset failed, {0}")]
+    NoRecordToRetry(i64),
+    /// Nothing is known under that key in that time.
+    #[error("can not find message, maybe time range not correct")]
+    NoMatch,
+    /// No committed offset, and zero is not a safe answer.
+    #[error("Not found, {}", if *.0 { "V3_0_6_SNAPSHOT maybe this group consumer boot first" } else { "do not set to zero, maybe this group boot first" })]
+    NoOffset(bool),
+    /// Nobody of the group is connected here.
+    #[error("no consumer for this group, {0}")]
+    NobodyHome(String),
+    /// A setting that may not be changed over the wire, or is unknown.
+    #[error("{0}")]
+    Config(String),
+    /// The code has no handler, or the header does not fit.
+    #[error("{0}")]
+    Request(#[from] RequestError),
+}
+
+impl Refusal {
+    /// The response code of this refusal.
+    pub fn code(&self) -> i32 {
+        match self {
+            Refusal::Body(_) | Refusal::Commit(_) | Refusal::Timer => code::SYSTEM_ERROR,
+            Refusal::ExpressionType(_) | Refusal::NoRecord(_) | Refusal::NoRecordToRetry(_) => code::SYSTEM_ERROR,
+            Refusal::NobodyHome(_) | Refusal::Config(_) | Refusal::Topic(TopicError::Attribute(_)) => {
+                code::SYSTEM_ERROR
+            }
+            Refusal::Topic(_) | Refusal::Group(_) | Refusal::QueueId { .. } => code::INVALID_PARAMETER,
+            Refusal::ClosedTopic(_) | Refusal::GroupDisabled(_) | Refusal::TopicNotReadable(_) => {
+                code::NO_PERMISSION
+            }
+            Refusal::BrokerForbidden { .. } | Refusal::BroadcastDisabled(_) => code::NO_PERMISSION,
+            Refusal::ReadForbidden { .. } | Refusal::Transaction => code::NO_PERMISSION,
+            Refusal::TopicNotWritable(_) => code::NO_PERMISSION,
+            Refusal::Read(_) | Refusal::Disk(_) | Refusal::NotDurable => code::SYSTEM_ERROR,
+            Refusal::NoTopic(_) | Refusal::UnknownTopic(_) => code::TOPIC_NOT_EXIST,
+            Refusal::NoGroup(_) | Refusal::UnknownGroup(_) => code::SUBSCRIPTION_GROUP_NOT_EXIST,
+            Refusal::NoSubscription => code::SUBSCRIPTION_NOT_EXIST,
+            Refusal::SubscriptionOld => code::SUBSCRIPTION_NOT_LATEST,
+            Refusal::Subscription(_) => code::SUBSCRIPTION_PARSE_FAILED,
+            Refusal::Illegal(_) | Refusal::Encode(_) => code::MESSAGE_ILLEGAL,
+            Refusal::NoMatch | Refusal::NoOffset(_) => code::QUERY_NOT_FOUND,
+            Refusal::Request(RequestError::NotSupported(_)) => code::REQUEST_CODE_NOT_SUPPORTED,
+            Refusal::Request(RequestError::Header(_)) => code::SYSTEM_ERROR,
+            Refusal::Append(error) => append_code(error),
+        }
+    }
+}
+
+fn append_code(error: &AppendError) -> i32 {
+    match error {
+        AppendError::Busy { .. } => code::SYSTEM_BUSY,
+        AppendError::DiskFull { .. } | AppendError::Stopped(_) => code::SERVICE_NOT_AVAILABLE,
+        AppendError::TooLarge { .. } => code::MESSAGE_ILLEGAL,
+    }
+}
+
+/// Clients and dashboards match on the prefixes; what follows names cause, value, limit and key.
+fn append_remark(error: &AppendError) -> String {
+    match error {
+        AppendError::Busy { .. } => {
+            format!("[PC_SYNCHRONIZED]broker busy, start flow control for a while: {error}")
+        }
+        AppendError::DiskFull { .. } | AppendError::Stopped(_) => {
+            format!("service not available now. {error}")
+        }
+        AppendError::TooLarge { .. } => format!("the message is illegal, {error}"),
+    }
+}
+
+/// Answers a request with a refusal, unless it is one-way.
+pub fn refuse(out: &mut Replies, frame: &Frame<'_>, refusal: &Refusal) {
+    if !frame.is_oneway() {
+        refuse_to(out, frame.reply_to(), refusal);
+    }
+}
+
+/// Answers with a refusal.
+pub fn refuse_to(out: &mut Replies, to: ReplyTo, refusal: &Refusal) {
+    let remark = refusal.to_string();
+    FrameWriter::response(out.head(), to, refusal.code()).remark(&remark).finish(&[]);
+}
+
+/// Answers a request with success and a body, unless it is one-way.
+pub fn body(out: &mut Replies, frame: &Frame<'_>, body: &[u8]) {
+    if !frame.is_oneway() {
+        FrameWriter::response(out.head(), frame.reply_to(), code::SUCCESS).finish(body);
+    }
+}
+
+/// Answers a request with success and nothing else, unless it is one-way.
+pub fn ok(out: &mut Replies, frame: &Frame<'_>) {
+    body(out, frame, &[]);
+}
+
+/// Answers with success and nothing else.
+pub fn ok_to(out: &mut Replies, to: ReplyTo) {
+    FrameWriter::response(out.head(), to, code::SUCCESS).finish(&[]);
+}
+
+/// Answers a request with success and a response header, unless it is one-way.
+pub fn header<'a>(out: &mut Replies, frame: &Frame<'_>, header: &impl Header<'a>) {
+    header_and_body(out, frame, header, &[]);
+}
+
+/// Answers a request with success, a response header and a body, unless it is one-way.
+pub fn header_and_body<'a>(out: &mut Replies, frame: &Frame<'_>, header: &impl Header<'a>, body: &[u8]) {
+    if !frame.is_oneway() {
+        let mut writer = FrameWriter::response(out.head(), frame.reply_to(), code::SUCCESS);
+        header.encode(&mut writer);
+        writer.finish(body);
+    }
+}
+
+/// Answers a request with success and a JSON body, unless it is one-way.
+pub fn json(out: &mut Replies, frame: &Frame<'_>, value: &impl Serialize) {
+    body(out, frame, &to_json(value));
+}
+
+/// Answers a request with success, a response header and a JSON body, unless it is one-way.
+pub fn header_and_json<'a>(
+    out: &mut Replies,
+    frame: &Frame<'_>,
+    header: &impl Header<'a>,
+    value: &impl Serialize,
+) {
+    header_and_body(out, frame, header, &to_json(value));
+}
+
+fn to_json(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("tables with text keys always have a JSON form")
+}

@@ -1,0 +1,197 @@
+//! Delivery of delayed messages: what lies in `SCHEDULE_TOPIC_XXXX` is stored again under its real topic when it is
+//! due (broker-semantics §5; `config/delayOffset.json`).
+//!
+//! One task looks after all levels. Each level is a queue in order of delivery time, so only its head matters; the
+//! time is the unit's tags code. A delivery is an ordinary append, and progress moves only behind it: a crash
+//! delivers again, at most the messages of one `flushDelayOffsetInterval`, and never loses one.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use env::Stop;
+use parking_lot::Mutex;
+use serde_json::{Map, Value};
+use store::{Batch, Get, GotStatus, Want};
+use wire::body::DataVersion;
+use wire::props::{PropertiesMut, names};
+use wire::record::{self, Entry, RecordHead, RecordView};
+
+use crate::Broker;
+use crate::message::{self, Origin, Outgoing};
+use crate::topic::bump;
+use crate::reply::Refusal;
+
+/// Pause between looks at the heads of the levels.
+const TICK: Duration = Duration::from_millis(100);
+/// Pause after a delivery failed.
+const RETRY: Duration = Duration::from_secs(1);
+/// Messages delivered with one append.
+const DELIVER_MAX: u32 = 32;
+/// Bytes delivered with one append.
+const DELIVER_BYTES: u32 = 1 << 20;
+
+/// How far each level is delivered.
+#[derive(Default)]
+pub struct Delays {
+    next: Mutex<BTreeMap<i32, u64>>,
+    version: Mutex<DataVersion>,
+    dirty: AtomicBool,
+}
+
+impl Delays {
+    /// Offset of the first message of `level` that is not delivered yet.
+    pub fn next(&self, level: i32) -> u64 {
+        self.next.lock().get(&level).copied().unwrap_or(0)
+    }
+
+    fn advance(&self, level: i32, next: u64) {
+        self.next.lock().insert(level, next);
+        self.mark_dirty();
+    }
+
+    /// Whether something changed since the last call, and clears the mark.
+    pub fn take_dirty(&self) -> bool {
+        self.dirty.swap(false, Ordering::AcqRel)
+    }
+
+    /// Marks the table as changed.
+    pub fn mark_dirty(&self) {
+        self.dirty.store(true, Ordering::Release);
+    }
+
+    /// The text of `delayOffset.json`.
+    pub fn to_json(&self, now_ms: i64) -> Vec<u8> {
+        let mut version = self.version.lock();
+        bump(&mut version, now_ms);
+        let offsets: Map<String, Value> =
+            self.next.lock().iter().map(|(level, next)| (level.to_string(), Value::from(*next))).collect();
+        serde_json::json!({ "dataVersion": *version, "offsetTable": offsets }).to_string().into_bytes()
+    }
+
+    /// Reads the text of `delayOffset.json`, ours or Java's.
+    pub fn load(&self, text: &[u8]) -> Result<(), wire::body::BodyError> {
+        let file = wire::body::lenient::parse(text)?;
+        let mut next = self.next.lock();
+        for (level, offset) in file.get("offsetTable").and_then(Value::as_object).into_iter().flatten() {
+            if let (Ok(level), Some(offset)) = (level.parse(), offset.as_u64()) {
+                next.insert(level, offset);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The task: delivers what is due until told to stop.
+pub async fn run(broker: Broker, stop: Stop) {
+    let levels = i32::try_from(broker.store.delays().count()).unwrap_or(i32::MAX);
+    while !stop.is_stopped() {
+        let mut pause = TICK;
+        for level in 1..=levels {
+            match deliver(&broker, level).await {
+                Ok(()) => {}
+                Err(error) => {
+                    tracing::warn!(level, %error, "delayed messages cannot be delivered, trying again");
+                    pause = RETRY;
+                }
+            }
+        }
+        tokio::select! {
+            () = broker.env.clock.sleep(pause) => {}
+            () = stop.stopped() => {}
+        }
+    }
+}
+
+/// Delivers everything of one level that is due now.
+async fn deliver(broker: &Broker, level: i32) -> Result<(), Refusal> {
+    let topic = broker.schedule_topic();
+    let Some(queue) = topic.queue(&broker.store, level - 1) else { return Ok(()) };
+    loop {
+        let from = broker.delays.next(level).max(queue.min_offset());
+        if from >= queue.max_offset() {
+            return Ok(());
+        }
+        // A time further ahead than the level's own delay means that the clock went back or the levels were
+        // shortened: such a message is due now.
+        let now = broker.env.clock.wall_ms();
+        let latest = broker.store.delays().due_ms(level, now);
+        let due = |at: i64| at <= now || at > latest;
+        let undue = AtomicBool::new(false);
+        let accept = |at: i64| {
+            let accepted = !undue.load(Ordering::Relaxed) && due(at);
+            undue.fetch_or(!accepted, Ordering::Relaxed);
+            accepted
+        };
+        let want = Want { max_messages: DELIVER_MAX, max_bytes: DELIVER_BYTES };
+        let got = match broker.store.get(queue, from, want, &accept)? {
+            Get::Ready(got) => got,
+            Get::Cold(cold) => cold.await?,
+        };
+        match got.status {
+            GotStatus::Again => continue,
+            GotStatus::Found => {
+                append(broker, &got.slices).await?;
+                broker.delays.advance(level, from + u64::from(got.messages));
+            }
+            // Units whose records were deleted with their segment.
+            GotStatus::MessageWasRemoving if got.next > from => broker.delays.advance(level, got.next),
+            _ => return Ok(()),
+        }
+    }
+}
+
+/// Stores again what `slices` hold: records back to back.
+async fn append(broker: &Broker, slices: &[Bytes]) -> Result<(), Refusal> {
+    let mut batch = Batch::new();
+    for view in slices.iter().flat_map(|slice| records(slice)) {
+        match restore(broker, &mut batch, &view) {
+            Ok(()) => {}
+            // The topic is gone or the record cannot be stored: it would block its level forever.
+            Err(refusal) => tracing::warn!(
+                offset = view.physical_offset(),
+                %refusal,
+                "a delayed message cannot be delivered and is dropped"
+            ),
+        }
+    }
+    if !batch.is_empty() {
+        broker.store.append(batch).await?;
+    }
+    Ok(())
+}
+
+/// The records that lie back to back in a slice of the log.
+fn records(slice: &[u8]) -> impl Iterator<Item = RecordView<'_>> {
+    let mut rest = slice;
+    std::iter::from_fn(move || {
+        let Ok(Entry::Record(view)) = record::parse(rest) else { return None };
+        rest = &rest[view.size()..];
+        Some(view)
+    })
+}
+
+/// Encodes the record again, under its real topic.
+fn restore(broker: &Broker, batch: &mut Batch, view: &RecordView<'_>) -> Result<(), Refusal> {
+    let text = |name| wire::props::get(view.properties(), name).and_then(|value| std::str::from_utf8(value).ok());
+    let name = text(names::REAL_TOPIC).unwrap_or_default();
+    let queue_id = text(names::REAL_QUEUE_ID).and_then(|id| id.parse().ok()).unwrap_or(0);
+    let topic = broker.topics.get(name).ok_or_else(|| Refusal::NoTopic(name.to_owned()))?;
+    let mut properties = BytesMut::from(view.properties());
+    PropertiesMut::new(&mut properties, 0).remove(names::CRC32);
+    message::set_property(&mut properties, names::WAIT, b"false");
+    let head = RecordHead {
+        queue_id,
+        flag: view.flag(),
+        sys_flag: view.sys_flag(),
+        born_timestamp: view.born_timestamp(),
+        born_host: view.born_host(),
+        store_host: broker.store_host,
+        reconsume_times: view.reconsume_times(),
+        prepared_transaction_offset: view.prepared_transaction_offset(),
+    };
+    let message = Outgoing { topic: &topic, head, body: view.body(), properties: &mut properties, with_previous: false };
+    message::encode(broker, batch, message, Origin::Due)?;
+    Ok(())
+}

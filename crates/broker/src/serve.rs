@@ -1,0 +1,93 @@
+//! The broker's end of the straight line: all frames of one read, in order, each to its handler.
+
+use std::sync::Arc;
+
+use wire::{BrokerRequest, Call, Frame, FrameError, Frames, Peer, Replies};
+
+use crate::{Broker, limits};
+use crate::handle::{client, config, offset, pull, query, send};
+use crate::handle::{send::Pass, send_back};
+use crate::reply::{self, Refusal};
+
+impl Call for Broker {
+    fn call_batch(
+        &self,
+        peer: &Arc<Peer>,
+        frames: &mut Frames<'_>,
+        out: &mut Replies,
+    ) -> Result<(), FrameError> {
+        let mut pass = self.take_pass();
+        let read = loop {
+            // What is left comes again after the answers so far are written.
+            if out.len() >= limits::ANSWER_BYTES {
+                break Ok(());
+            }
+            match frames.next() {
+                Ok(Some(frame)) => self.serve(peer, &frame, &mut pass, out),
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        send::finish(self, pass, out);
+        read
+    }
+
+    fn disconnected(&self, peer: &Arc<Peer>) {
+        client::notify(self, self.clients.disconnected(peer.id()));
+    }
+}
+
+impl Broker {
+    fn serve(&self, peer: &Arc<Peer>, frame: &Frame<'_>, pass: &mut Pass, out: &mut Replies) {
+        if peer.accept(frame) {
+            return;
+        }
+        let served = match BrokerRequest::decode(frame) {
+            Ok(request) => self.handle(peer, frame, request, pass, out),
+            Err(error) => Err(Refusal::from(error)),
+        };
+        if let Err(refusal) = served {
+            reply::refuse(out, frame, &refusal);
+        }
+    }
+
+    fn handle(
+        &self,
+        peer: &Arc<Peer>,
+        frame: &Frame<'_>,
+        request: BrokerRequest<'_>,
+        pass: &mut Pass,
+        out: &mut Replies,
+    ) -> Result<(), Refusal> {
+        use BrokerRequest as R;
+        match request {
+            R::SendMessage(h) | R::SendMessageV2(h) | R::SendBatchMessage(h) => {
+                send::send(self, peer, frame, &h, pass, out)?;
+            }
+            R::PullMessage(h) | R::LitePullMessage(h) => pull::pull(self, peer, frame, &h, out)?,
+            R::ConsumerSendMsgBack(h) => send_back::send_back(self, frame, &h, out)?,
+            R::QueryMessage(h) => query::by_key(self, frame, &h, out)?,
+            R::ViewMessageById(h) => query::by_offset(self, frame, &h, out)?,
+            R::SearchOffsetByTimestamp(h) => query::by_time(self, frame, &h, out)?,
+            R::GetEarliestMsgStoretime(h) => query::earliest_time(self, frame, &h, out)?,
+            R::QueryConsumerOffset(h) => offset::query(self, frame, &h, out)?,
+            R::UpdateConsumerOffset(h) => offset::update(self, frame, &h, out)?,
+            R::GetMaxOffset(h) => offset::max(self, frame, &h, out),
+            R::GetMinOffset(h) => offset::min(self, frame, &h, out),
+            R::HeartBeat(_) => client::heartbeat(self, peer, frame, out)?,
+            R::UnregisterClient(h) => client::unregister(self, peer, frame, &h, out),
+            R::GetConsumerListByGroup(h) => client::consumer_list(self, frame, &h, out)?,
+            R::LockBatchMq(_) => client::lock(self, frame, out)?,
+            R::UnlockBatchMq(_) => client::unlock(self, frame, out)?,
+            R::UpdateAndCreateTopic(h) => config::create_topic(self, frame, &h, out)?,
+            R::DeleteTopicInBroker(h) => config::delete_topic(self, frame, &h, out)?,
+            R::GetAllTopicConfig(_) => config::all_topics(self, frame, out),
+            R::GetTopicConfig(h) => config::topic(self, frame, &h, out)?,
+            R::UpdateAndCreateSubscriptiongroup(_) => config::create_group(self, frame, out)?,
+            R::GetAllSubscriptiongroupConfig(_) => config::all_groups(self, frame, out),
+            R::GetSubscriptiongroupConfig(h) => config::group(self, frame, &h, out)?,
+            R::GetBrokerConfig(_) => config::settings(self, frame, out),
+        }
+        Ok(())
+    }
+}

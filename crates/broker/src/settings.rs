@@ -1,0 +1,35 @@
+//! The broker's settings, by RocketMQ's keys.
+
+env::settings! {
+    /// Settings of the broker role.
+    pub struct BrokerSettings in "broker";
+    "brokerClusterName" => cluster: String = "DefaultCluster".to_owned(), "name of the cluster";
+    "brokerName" => name: String = "broker-a".to_owned(), "name of this broker, unique in its cluster";
+    "brokerId" => id: i64 = 0, range 0..=0, "0 is the master";
+    "brokerIP1" => host: String = String::new(), "address that clients are told, a host name or an IP address; empty: the address of this machine";
+    "listenPort" => port: u16 = 10911, "port for clients; the port two below serves everything but pulls";
+    "namesrvAddr" => namesrv: String = String::new(), "name servers to register with, separated by ; or ,";
+    "brokerPermission" => permission: i32 = 6, range 0..=7, "what this broker allows at all: 4 read, 2 write, 6 both";
+    "autoCreateTopicEnable" => auto_create_topic: bool = true, "whether a send to an unknown topic creates it";
+    "autoCreateSubscriptionGroup" => auto_create_group: bool = true, "whether an unknown group is created when a member appears";
+    "defaultTopicQueueNums" => default_queues: i32 = 8, range 1..=65_536, "queues that a topic created by a send has at most";
+    "maxMessageSize" => max_message_bytes: usize = 4 << 20, range 1..=8 << 20, "largest body of a message or batch, in bytes";
+    "regionId" => region: String = "DefaultRegion".to_owned(), "region that stored messages and answers to sends name";
+    "traceOn" => trace_on: bool = true, "whether clients are told that they may trace messages";
+    "longPollingEnable" => long_polling: bool = true, "whether a pull that finds nothing is held as long as it asks";
+    "shortPollingTimeMills" => short_polling_ms: u64 = 1000, range 1..=60_000, "how long a pull is held otherwise, in ms";
+    "litePullMessageEnable" => lite_pull: bool = true, "whether lite pull consumers are served";
+    "notifyConsumerIdsChangedEnable" => notify_members: bool = true, "whether members of a group are told when it changes";
+    "defaultQueryMaxNum" => query_max: u32 = 32, range 1..=1024, "messages that a query by unique key answers at most";
+    "registerNameServerPeriod" => register_ms: u64 = 30_000, range 10_000..=60_000, "period of registration with the name servers, in ms";
+    "registerBrokerTimeoutMills" => register_timeout_ms: u64 = 24_000, range 100..=120_000, "how long a registration may take, in ms";
+    "flushConsumerOffsetInterval" => flush_offsets_ms: u64 = 5_000, range 10..=600_000, "period of writing committed offsets, in ms";
+    "flushDelayOffsetInterval" => flush_delay_ms: u64 = 10_000, range 10..=600_000, "period of writing the progress of delayed delivery, in ms";
+    unused Durability "brokerRole" = "ASYNC_MASTER";
+    unused Durability "enableControllerMode" = "false";
+    unused Durability "enableSlaveActingMaster" = "false";
+    unused Durability "rejectTransactionMessage" = "false";
+    unused Security "authenticationEnabled" = "false";
+    unused Security "authorizationEnabled" = "false";
+    unused Security "aclEnable" = "false";
+}

@@ -1,0 +1,185 @@
+//! Builds the roles of this process, runs them, and ends them in the order of the data path.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use broker::{Broker, BrokerSettings};
+use env::{Env, Tasks};
+use namesrv::{Namesrv, NamesrvSettings};
+use net::{Client, Limits, Server};
+use store::{Store, StoreSettings};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::config::{Config, ServerArgs};
+use crate::{advertise, logging, trial};
+
+/// Where this process finds its own name server.
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+/// How long connections and workers may take to end before the store is closed all the same.
+const STOP_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Runs the server until it is told to stop.
+pub fn run(arguments: ServerArgs) -> anyhow::Result<ExitCode> {
+    let config = Config::load(arguments)?;
+    if config.dump {
+        logging::say(config.loaded.dump().trim_end());
+        return Ok(ExitCode::SUCCESS);
+    }
+    logging::start();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(env::limits::cores().max(2))
+        .thread_name("apogee-net")
+        .enable_all()
+        .build()
+        .context("cannot start the network threads")?;
+    runtime.block_on(serve(config))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What runs, kept until the end.
+struct Node {
+    /// Tasks of everything but the store: they end first.
+    env: Env,
+    /// Address that the ports are opened on.
+    bind: IpAddr,
+    namesrv: Option<Server>,
+    broker: Option<Server>,
+    store: Option<Store>,
+    /// Address that clients are told.
+    advertised: Option<SocketAddr>,
+    /// Name servers that a client of this node would ask.
+    namesrv_list: String,
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    for warning in &config.loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    tracing::warn!("there is no access control: whoever reaches these ports may administer this server");
+    let env = Env::real();
+    let bind = &config.server.bind;
+    let bind = bind.parse().with_context(|| format!("bindAddress={bind} is no IP address"))?;
+    let mut node = Node {
+        env: env.clone(),
+        bind,
+        namesrv: None,
+        broker: None,
+        store: None,
+        advertised: None,
+        namesrv_list: String::new(),
+    };
+    if let Some(settings) = config.namesrv {
+        node.start_namesrv(settings, &config.data.join("namesrv")).await?;
+    }
+    if let Some((settings, store)) = config.broker {
+        node.start_broker(settings, store, config.loaded.dump()).await?;
+    }
+    node.announce();
+    if config.trial {
+        trial::run(&node.env, &node.namesrv_list).await.context("the trial message did not come through")?;
+    }
+    let failed = node.wait().await;
+    node.stop().await;
+    failed
+}
+
+impl Node {
+    async fn start_namesrv(
+        &mut self,
+        settings: NamesrvSettings,
+        home: &Path,
+    ) -> anyhow::Result<()> {
+        let addr = SocketAddr::new(self.bind, settings.port);
+        let namesrv = Namesrv::start(self.env.clone(), settings, home)?;
+        let server = Server::start(self.env.clone(), addr, "namesrv", Arc::new(namesrv), Limits::default()).await;
+        let server = server.with_context(|| format!("the name server cannot listen on {addr} (namesrv.listenPort)"))?;
+        let listens = server.local_addr();
+        let ip = if listens.ip().is_unspecified() { LOOPBACK } else { listens.ip() };
+        self.namesrv_list = SocketAddr::new(ip, listens.port()).to_string();
+        self.namesrv = Some(server);
+        Ok(())
+    }
+
+    async fn start_broker(
+        &mut self,
+        settings: BrokerSettings,
+        store_settings: StoreSettings,
+        effective_settings: String,
+    ) -> anyhow::Result<()> {
+        let store_env = Env { tasks: Tasks::new(self.env.clock.clone()), ..self.env.clone() };
+        let root = store_settings.root.clone();
+        let store = Store::open(store_env, store_settings).with_context(|| format!("the store in {} cannot be opened", root.display()))?;
+        if !settings.namesrv.is_empty() {
+            self.namesrv_list.clone_from(&settings.namesrv);
+        }
+        // The port must be known before the broker is opened, since it tells clients and messages its address.
+        let addr = SocketAddr::new(self.bind, settings.port);
+        let bound = Server::bind(self.env.clone(), addr).await;
+        let bound = bound.with_context(|| format!("the broker cannot listen on {addr} (listenPort)"))?;
+        let advertised = advertise::address(&settings.host, bound.local_addr().port())?;
+        let deps = broker::Deps {
+            store: store.clone(),
+            client: Client::new(self.env.clone(), "registration", Arc::new(net::AnswersOnly), Limits::default()),
+            namesrv: self.namesrv_list.clone(),
+            advertised,
+            effective_settings,
+        };
+        let broker = Broker::open(self.env.clone(), settings, deps)?;
+        broker.registered().await;
+        self.broker = Some(bound.serve("broker", Arc::new(broker), Limits::default()));
+        (self.store, self.advertised) = (Some(store), Some(advertised));
+        Ok(())
+    }
+
+    /// Says what listens where, and how to try it.
+    fn announce(&self) {
+        if let Some(server) = &self.namesrv {
+            logging::say(&format!("name server  {}", server.local_addr()));
+        }
+        if let (Some(server), Some(advertised)) = (&self.broker, self.advertised) {
+            logging::say(&format!("broker       {} (clients are told {advertised})", server.local_addr()));
+        }
+        if self.broker.is_some() {
+            let namesrv = match self.namesrv_list.as_str() {
+                "127.0.0.1:9876" => String::new(),
+                other => format!(" --namesrv '{other}'"),
+            };
+            logging::say(&format!("try it       apogee send hello 'first message'{namesrv}"));
+            logging::say(&format!("             apogee consume hello --from first --count 1{namesrv}"));
+        }
+    }
+
+    /// Resolves when a signal asks for the end, or the store had to stop.
+    async fn wait(&self) -> anyhow::Result<()> {
+        let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+        let failed = async {
+            match &self.store {
+                Some(store) => store.failed().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!("asked to stop"),
+            _ = interrupt.recv() => tracing::info!("interrupted"),
+            reason = failed => anyhow::bail!("the store cannot go on: {reason}"),
+        }
+        Ok(())
+    }
+
+    /// Front to back: connections drain, workers persist, the store is closed last.
+    async fn stop(self) {
+        let late = self.env.tasks.shutdown(STOP_DEADLINE).await;
+        if !late.is_empty() {
+            tracing::warn!(?late, "did not end in time");
+        }
+        if let Some(store) = self.store {
+            store.close();
+        }
+    }
+}
+

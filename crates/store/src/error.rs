@@ -1,0 +1,129 @@
+//! What can go wrong, one enum per operation.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Why nothing of a batch was appended.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum AppendError {
+    /// Too much is waiting already; the same batch may succeed a moment later.
+    #[error("{cause}: {value} {unit}, the limit is {limit} ({key})")]
+    Busy {
+        /// What there is too much of.
+        cause: &'static str,
+        /// Measured value.
+        value: u64,
+        /// What it may be at most.
+        limit: u64,
+        /// Unit of both.
+        unit: &'static str,
+        /// Setting, or constant of `limits`, that holds the limit.
+        key: &'static str,
+    },
+    /// The disk has no room. Reads go on, and appends too once there is room again.
+    #[error(
+        "the disk is full: {used_percent} % used, sends stop at {limit_percent} % (diskSpaceWarningLevelRatio)"
+    )]
+    DiskFull {
+        /// Used share of the disk that holds the log.
+        used_percent: u32,
+        /// Share at which appends stop.
+        limit_percent: u32,
+    },
+    /// A record, or a group that must stay together, is larger than what fits into one segment.
+    #[error(
+        "a record or batch of {size} bytes does not fit, the limit is {limit} (mappedFileSizeCommitLog)"
+    )]
+    TooLarge {
+        /// Bytes of it.
+        size: u64,
+        /// Most bytes.
+        limit: u64,
+    },
+    /// The log failed earlier, or is closed: nothing is appended any more.
+    #[error("the store has stopped: {0}")]
+    Stopped(Arc<str>),
+}
+
+/// Why a read failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The disk failed.
+    #[error("cannot read {path}: {error}")]
+    Io {
+        /// File.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// Too many reads wait for the disk.
+    #[error("{waiting} reads wait for the disk, the limit is {limit} (limits::BACKGROUND_JOBS)")]
+    Busy {
+        /// Waiting reads.
+        waiting: usize,
+        /// Most waiting reads.
+        limit: usize,
+    },
+    /// The store is closed.
+    #[error("the store is closed")]
+    Closed,
+}
+
+/// Why a store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The disk failed.
+    #[error("cannot open {path}: {error}")]
+    Io {
+        /// File or directory.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// Another process, ours or Java's, has the directory.
+    #[error("{0} is in use by another process (its file `lock` is locked)")]
+    Locked(PathBuf),
+    /// A file does not have the configured size.
+    #[error("{path} has {len} bytes, but {key} is {configured}")]
+    FileSize {
+        /// File.
+        path: PathBuf,
+        /// Bytes of it.
+        len: u64,
+        /// What its size should be.
+        configured: u64,
+        /// Setting.
+        key: &'static str,
+    },
+    /// Something in the directory is not what belongs there.
+    #[error("{path}: {problem}")]
+    Foreign {
+        /// File or directory.
+        path: PathBuf,
+        /// What is wrong with it, and what to do.
+        problem: String,
+    },
+    /// A setting is wrong.
+    #[error("{key}: {problem}")]
+    Setting {
+        /// Key.
+        key: &'static str,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+impl OpenError {
+    pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> OpenError {
+        let path = path.into();
+        move |error| OpenError::Io { path, error }
+    }
+}
+
+impl ReadError {
+    pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> ReadError {
+        let path = path.into();
+        move |error| ReadError::Io { path, error }
+    }
+}

@@ -1,0 +1,222 @@
+//! The flusher: makes the log durable, off the append path.
+//!
+//! One thread. With synchronous flush it syncs whenever something was appended: what comes during one
+//! sync shares the next. With asynchronous flush it syncs every `flushIntervalCommitLog` and tells the
+//! device to start writing every 16 MiB in between. A failed sync stops the store: what the kernel
+//! holds is then unknown.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::mark::Mark;
+use crate::queue::Queue;
+use crate::store::Inner;
+use crate::wait::{Signal, Ticket, WaitList};
+
+/// The flusher's state.
+#[derive(Debug, Default)]
+pub(crate) struct Flush {
+    signal: Signal,
+    /// Messages that become visible when they are durable, in log order; with synchronous flush only.
+    pub(crate) unsynced: Mutex<VecDeque<Unsynced>>,
+    /// Tasks that wait for the log to be durable up to an offset.
+    waiters: WaitList,
+    /// Duration of the last sync, ms.
+    last_ms: AtomicU64,
+}
+
+/// A queue whose messages below `max` become visible when the log is durable up to `end`.
+#[derive(Debug)]
+pub(crate) struct Unsynced {
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) max: u64,
+    pub(crate) end: u64,
+}
+
+impl Flush {
+    /// Tells the flusher that there is something to do.
+    pub(crate) fn wake(&self) {
+        self.signal.raise();
+    }
+
+    /// Wakes those whose time may be over.
+    pub(crate) fn wake_waiters(&self) {
+        self.waiters.wake_all();
+    }
+
+    /// What makes appends wait, for an error.
+    pub(crate) fn slow_cause(&self) -> &'static str {
+        if self.last_ms.load(Ordering::Relaxed) > 200 {
+            "the disk syncs slowly (fsync), and the bytes that may await it are used up (commitLogDirtyBytesMax)"
+        } else {
+            "more is appended than the disk takes (commitLogDirtyBytesMax)"
+        }
+    }
+}
+
+impl Inner {
+    /// Body of the flusher's thread.
+    pub(crate) fn flush_until_stopped(&self) {
+        let interval = Duration::from_millis(self.settings.flush_interval_ms);
+        let mut last = self.env.clock.mono();
+        let mut started = self.marks.durable();
+        let mut turn = false;
+        while !self.health.is_closing() {
+            let waited = self.env.clock.mono().saturating_sub(last);
+            self.flush.signal.wait(interval.saturating_sub(waited));
+            let now = self.env.clock.mono();
+            let due = now.saturating_sub(last) >= interval;
+            if due {
+                last = now;
+            }
+            if self.settings.sync() || due {
+                turn = !turn;
+                self.sync_log(turn);
+                started = started.max(self.marks.durable());
+            } else {
+                started = self.start_writeback(started);
+            }
+        }
+    }
+
+    /// Makes everything that is appended now durable. Stops the store where that fails.
+    pub(crate) fn sync_log(&self, turn: bool) {
+        if self.health.has_failed() {
+            return;
+        }
+        let durable = self.marks.durable();
+        let mark = if self.settings.sync() {
+            let mut tail = self.appender.lock();
+            let checksum = std::mem::take(&mut tail.unsynced).finalize();
+            let mark = Mark { durable, end: tail.position, checksum };
+            drop(tail);
+            self.combine();
+            mark
+        } else {
+            Mark { durable, end: durable, checksum: 0 }
+        };
+        let end = if self.settings.sync() { mark.end } else { self.marks.appended() };
+        if end == durable {
+            return;
+        }
+        let begin = self.env.clock.mono();
+        if let Err(error) = self.sync_range(&mark, end, turn) {
+            self.stop(&format!("cannot sync the commit log: {error}"));
+            return;
+        }
+        let took = self.env.clock.mono().saturating_sub(begin);
+        self.flush.last_ms.store(took.as_millis() as u64, Ordering::Relaxed);
+        self.set_durable(end);
+        self.combine_waiting();
+    }
+
+    fn sync_range(&self, mark: &Mark, end: u64, turn: bool) -> io::Result<()> {
+        let segments = self.log.segments();
+        if let Some(segment) = segments.find(end - 1) {
+            mark.write(&segment.file, segment.size, turn)?;
+        }
+        let overlaps = |base: u64, segment_end: u64| base < end && segment_end > mark.durable;
+        for segment in segments.0.iter().filter(|segment| overlaps(segment.base, segment.end())) {
+            segment.file.sync_data()?;
+        }
+        Ok(())
+    }
+
+    /// Moves the durable watermark, makes visible what waited for it, and wakes who waited.
+    fn set_durable(&self, durable: u64) {
+        self.marks.set_durable(durable);
+        let mut wakers = Vec::new();
+        if self.settings.sync() {
+            let mut unsynced = self.flush.unsynced.lock();
+            while let Some(first) = unsynced.pop_front_if(|first| first.end <= durable) {
+                first.queue.publish(first.max, &mut wakers);
+            }
+        }
+        self.flush.waiters.take(durable, &mut wakers);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Tells the device to write what was appended since `from`; returns how far.
+    fn start_writeback(&self, from: u64) -> u64 {
+        let end = self.marks.appended();
+        let segments = self.log.segments();
+        for segment in segments.0.iter().filter(|s| s.base < end && s.end() > from) {
+            let start = from.max(segment.base);
+            let len = end.min(segment.end()) - start;
+            if let Err(error) = segment.file.start_writeback(start - segment.base, len) {
+                // Only a hint: the next sync finds out whether the disk works.
+                tracing::debug!(%error, "cannot start writing the commit log");
+            }
+        }
+        end
+    }
+}
+
+/// How a wait for the device ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Everything up to the offset survives a power cut.
+    Durable,
+    /// `syncFlushTimeout` passed first. The messages are stored, and may become durable yet.
+    TimedOut,
+    /// The store stopped; what it had appended may be lost in a power cut.
+    Stopped,
+}
+
+/// Waits until the log is durable up to an offset; see [`crate::Store::durable`].
+#[derive(Debug)]
+pub struct Durable {
+    inner: Arc<Inner>,
+    end: u64,
+    deadline: Duration,
+    ticket: Option<Ticket>,
+}
+
+impl Durable {
+    pub(crate) fn new(inner: Arc<Inner>, end: u64) -> Durable {
+        let timeout = Duration::from_millis(inner.settings.sync_flush_timeout_ms);
+        let deadline = inner.env.clock.mono() + timeout;
+        Durable { inner, end, deadline, ticket: None }
+    }
+
+    fn state(&self) -> Option<Durability> {
+        if self.inner.marks.durable() >= self.end {
+            Some(Durability::Durable)
+        } else if self.inner.health.check_running().is_err() {
+            Some(Durability::Stopped)
+        } else if self.inner.env.clock.mono() >= self.deadline {
+            Some(Durability::TimedOut)
+        } else {
+            None
+        }
+    }
+}
+
+impl Future for Durable {
+    type Output = Durability;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Durability> {
+        let this = self.get_mut();
+        if let Some(state) = this.state() {
+            return Poll::Ready(state);
+        }
+        this.inner.flush.waiters.register(&mut this.ticket, this.end, cx.waker());
+        this.state().map_or(Poll::Pending, Poll::Ready)
+    }
+}
+
+impl Drop for Durable {
+    fn drop(&mut self) {
+        if let Some(ticket) = &self.ticket {
+            self.inner.flush.waiters.leave(ticket);
+        }
+    }
+}

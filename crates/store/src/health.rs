@@ -1,0 +1,168 @@
+//! Whether the store takes appends, and the watermarks of the log.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::error::AppendError;
+use crate::wait::WaitList;
+
+/// What stands in the way of appends.
+#[derive(Debug, Default)]
+pub(crate) struct Health {
+    /// Whether anything does, so that the usual check is one load.
+    troubled: AtomicBool,
+    closing: AtomicBool,
+    /// Whether the log failed, as opposed to being closed.
+    failed: AtomicBool,
+    stopped: Mutex<Option<Arc<str>>>,
+    /// Used share of the disk while it is full, percent; 0 otherwise.
+    full_percent: AtomicU8,
+    full_limit: AtomicU8,
+    /// Tasks that wait for the store to stop.
+    pub(crate) watchers: WaitList,
+}
+
+impl Health {
+    /// Why nothing can be appended at the moment.
+    pub(crate) fn check(&self) -> Result<(), AppendError> {
+        if !self.troubled.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        self.check_running()?;
+        match self.full_percent.load(Ordering::Relaxed) {
+            0 => Ok(()),
+            used => Err(AppendError::DiskFull {
+                used_percent: used.into(),
+                limit_percent: self.full_limit.load(Ordering::Relaxed).into(),
+            }),
+        }
+    }
+
+    /// Why nothing will ever be appended again.
+    pub(crate) fn check_running(&self) -> Result<(), AppendError> {
+        match self.reason() {
+            Some(reason) => Err(AppendError::Stopped(reason)),
+            None => Ok(()),
+        }
+    }
+
+    /// Why the store stopped.
+    pub(crate) fn reason(&self) -> Option<Arc<str>> {
+        if !self.troubled.load(Ordering::Acquire) {
+            return None;
+        }
+        self.stopped.lock().clone()
+    }
+
+    /// Notes that the log failed.
+    pub(crate) fn fail(&self) {
+        self.failed.store(true, Ordering::Release);
+    }
+
+    /// Whether the log failed: what the page cache holds is unknown then.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+
+    /// Stops appending for good. The first reason stays. Returns whether this was the first.
+    pub(crate) fn stop(&self, reason: &str) -> bool {
+        let mut stopped = self.stopped.lock();
+        let first = stopped.is_none();
+        stopped.get_or_insert_with(|| reason.into());
+        self.troubled.store(true, Ordering::Release);
+        first
+    }
+
+    /// Stops appending while the disk is `used` percent full, or allows it again.
+    pub(crate) fn set_full(&self, used: Option<u32>, limit: u32) {
+        let percent = |value: u32| u8::try_from(value.clamp(1, 100)).unwrap_or(100);
+        self.full_limit.store(percent(limit), Ordering::Relaxed);
+        self.full_percent.store(used.map_or(0, percent), Ordering::Relaxed);
+        let stopped = self.stopped.lock();
+        self.troubled.store(used.is_some() || stopped.is_some(), Ordering::Release);
+    }
+
+    /// Whether appends are refused because the disk is full.
+    pub(crate) fn is_full(&self) -> bool {
+        self.full_percent.load(Ordering::Relaxed) != 0
+    }
+
+    /// Tells the threads to end.
+    pub(crate) fn close(&self) {
+        self.closing.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
+    }
+}
+
+/// How far the log has got; all are log offsets.
+#[derive(Debug)]
+pub(crate) struct Marks {
+    appended: AtomicU64,
+    durable: AtomicU64,
+    dispatched: AtomicU64,
+    /// Store timestamp of the last record.
+    last_ms: AtomicI64,
+}
+
+impl Marks {
+    /// Marks of a log that was recovered up to `end`.
+    pub(crate) fn new(end: u64, last_ms: i64) -> Marks {
+        Marks {
+            appended: AtomicU64::new(end),
+            durable: AtomicU64::new(end),
+            dispatched: AtomicU64::new(end),
+            last_ms: AtomicI64::new(last_ms),
+        }
+    }
+
+    pub(crate) fn dispatched(&self) -> u64 {
+        self.dispatched.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_dispatched(&self, end: u64) {
+        self.dispatched.store(end, Ordering::Release);
+    }
+
+    pub(crate) fn last_ms(&self) -> i64 {
+        self.last_ms.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn appended(&self) -> u64 {
+        self.appended.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn durable(&self) -> u64 {
+        self.durable.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn set_appended(&self, end: u64, last_ms: i64) {
+        self.last_ms.store(last_ms, Ordering::Relaxed);
+        self.appended.store(end, Ordering::Release);
+    }
+
+    pub(crate) fn set_durable(&self, end: u64) {
+        assert!(end >= self.durable(), "what is durable stays so");
+        self.durable.store(end, Ordering::SeqCst);
+    }
+}
+
+/// How far the store has got; all are log offsets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Watermarks {
+    /// First byte that is still there.
+    pub min: u64,
+    /// Written into the page cache.
+    pub appended: u64,
+    /// Synced to the device.
+    pub durable: u64,
+    /// Shown to readers.
+    pub visible: u64,
+    /// In the files of consume queues and index; what is younger is in memory, and derived anew after a
+    /// crash.
+    pub dispatched: u64,
+}

@@ -1,0 +1,67 @@
+use std::path::Path;
+
+use super::*;
+
+const LAYOUT: Layout = Layout { slots: 7, items: 16 };
+
+fn open(disk: &Disk, end: u64, slots_valid: bool) -> Index {
+    let log = OpenAt { min: 0, end, slots_valid };
+    Index::open(disk.clone(), Clock::sim(), Path::new("/i").to_owned(), LAYOUT, log).unwrap()
+}
+
+fn found(index: &Index, hash: u32) -> Vec<u64> {
+    let mut all = Vec::new();
+    let add = |offset| {
+        all.push(offset);
+        true
+    };
+    index.find(hash, 0..=i64::MAX, add).unwrap();
+    all
+}
+
+/// Items are found over several files, newest first; after a close, and after a crash, in which items
+/// from the known end on are dropped and can be added again.
+#[test]
+fn survives_close_and_crash() {
+    let disk = Disk::mem();
+    let index = open(&disk, 0, true);
+    for n in 0..50u64 {
+        index.add(n * 10, 1000 + n as i64, &[(n % 9) as u32]);
+    }
+    let all: Vec<u64> = (0..50).filter(|n| n % 9 == 4).rev().map(|n| n * 10).collect();
+    assert_eq!(found(&index, 4), all);
+    index.close().unwrap();
+    assert_eq!(found(&open(&disk, 500, true), 4), all);
+    let crashed = open(&disk, 480, false);
+    let kept: Vec<u64> = all.iter().copied().filter(|offset| *offset < 480).collect();
+    assert_eq!(found(&crashed, 4), kept);
+    for n in 48..60u64 {
+        crashed.add(n * 10, 1000 + n as i64, &[(n % 9) as u32]);
+    }
+    assert_eq!(found(&crashed, 4)[..2], [580, 490]);
+    assert_eq!(crashed.lost(), None);
+}
+
+/// Names are UTC times in order, also within one millisecond.
+#[test]
+fn names() {
+    assert_eq!(file::name_at(1_700_000_000_123, None), "20231114221320123");
+    assert_eq!(file::name_at(951_782_400_000, None), "20000229000000000");
+    let next = file::name_at(1_700_000_000_123, Some("20231114221320123"));
+    assert_eq!(next, "20231114221320124");
+}
+
+/// Without files, the whole log has to be read back, and a full list loses what does not fit.
+#[test]
+fn says_what_is_lost() {
+    let index = open(&Disk::mem(), 700, true);
+    assert_eq!(index.lost(), Some(Lost { from: 0, last: 699 }));
+    assert!(index.restored(700));
+    let hashes = vec![1; limits::INDEX_QUEUE];
+    index.add(700, 1, &hashes);
+    index.add(800, 1, &[2]);
+    index.add(900, 1, &[2]);
+    assert_eq!(index.lost(), Some(Lost { from: 800, last: 900 }));
+    assert!(!index.restored(850));
+    assert!(index.restored(950));
+}

@@ -1,0 +1,61 @@
+//! Every bound of this crate, in one place.
+
+/// Most bytes of one record: the largest body of the reference and 64 KiB for the rest.
+pub const RECORD_BYTES: usize = (4 << 20) + (64 << 10);
+
+/// Bytes at the end of a segment that hold durable marks instead of records (two sectors).
+pub const MARK_BYTES: u64 = 1024;
+
+/// Most batches that wait to be appended.
+pub const PENDING_BATCHES: usize = 4096;
+
+/// Most bytes of batches that wait to be appended.
+pub const PENDING_BYTES: usize = 64 << 20;
+
+/// Upper bound of the default for log bytes that await the device.
+pub const DIRTY_BYTES: u64 = 1 << 30;
+
+/// Log bytes after which the device is told to start writing.
+pub const WRITEBACK_STEP: u64 = 16 << 20;
+
+/// Most segments that are mapped at a time. Slices handed out keep theirs mapped longer.
+pub const MAPPED_SEGMENTS: usize = 32;
+
+/// Most consume queue units that are not in their files yet, over all queues (24 bytes each).
+pub const UNITS_IN_MEMORY: usize = 2 << 20;
+
+/// Units not in their files yet that make the queue writer start before its time.
+pub const UNITS_WAKE: usize = 64 << 10;
+
+/// Units that the queue writer copies and writes at a time, per queue.
+pub const UNITS_PER_WRITE: usize = 4096;
+
+/// Most consume queue files that are kept open.
+pub const OPEN_QUEUE_FILES: usize = 2048;
+
+/// Units that one read looks at, unless more messages are wanted (`16000` bytes in the reference).
+pub const UNITS_PER_GET: usize = 800;
+
+/// Most reads that wait for a reader thread.
+pub const BACKGROUND_JOBS: usize = 1024;
+
+/// Threads for what may wait for the device on behalf of a request.
+pub const READER_THREADS: usize = 2;
+
+/// Most index entries that wait to be written; beyond it they are read back from the log.
+pub const INDEX_QUEUE: usize = 1 << 20;
+
+/// Most messages that one query by key returns (`maxMsgsNumBatch`).
+pub const QUERY_MESSAGES: usize = 64;
+
+/// Most bytes of a record that a scan of the log takes for one: the reference's largest setting is lower.
+pub const SCANNED_RECORD_BYTES: usize = 64 << 20;
+
+/// Most missing messages of a queue that blanks stand for; a queue that lacks more starts anew.
+pub const BLANK_UNITS: u64 = 64 << 10;
+
+/// Log bytes between two checkpoints, at most: what recovery has to read after a power cut.
+pub const CHECKPOINT_BYTES: u64 = 256 << 20;
+
+/// Milliseconds between two checkpoints, at most, while anything changes.
+pub const CHECKPOINT_MS: u64 = 10_000;

@@ -1,0 +1,166 @@
+//! Finding what a store directory holds: segments, consume queues, and modes that we do not read.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use env::Disk;
+use smallvec::SmallVec;
+
+use crate::error::OpenError;
+use crate::queue::files::{self, Files};
+use crate::queue::{Queues, Read, Unit};
+use crate::segment::{Segment, Segments};
+
+/// Refuses directories whose data lies in RocksDB or in queue files of another kind (store format §6,
+/// §17).
+pub(crate) fn refuse_foreign(disk: &Disk, root: &Path) -> Result<(), OpenError> {
+    const ROCKSDB: [(&str, &str); 3] = [
+        ("consumequeue/CURRENT", "consume queues (storeType=defaultRocksDB)"),
+        ("config/topics/CURRENT", "topics, groups and offsets (storeType=defaultRocksDB)"),
+        ("config/rdb/CURRENT", "topics, groups and offsets (configManagerVersion=v2)"),
+    ];
+    for (name, what) in ROCKSDB {
+        let path = root.join(name);
+        if disk.exists(&path).map_err(OpenError::io(&path))? {
+            let problem = format!(
+                "this directory keeps its {what} in RocksDB, which is not supported: export them to files with the reference's `mqadmin` first"
+            );
+            return Err(OpenError::Foreign { path, problem });
+        }
+    }
+    let path = root.join("batchconsumequeue");
+    let has_batch_queues = disk.exists(&path).map_err(OpenError::io(&path))?
+        && !disk.list(&path).map_err(OpenError::io(&path))?.is_empty();
+    if has_batch_queues {
+        let problem = "topics with queue.type=BatchCQ are not supported".to_owned();
+        return Err(OpenError::Foreign { path, problem });
+    }
+    Ok(())
+}
+
+/// Opens the segments in `dir`, which must follow each other and have the configured size. An empty last
+/// file is removed: its creation was cut short.
+pub(crate) fn segments(disk: &Disk, dir: &Path, size: u64) -> Result<Segments, OpenError> {
+    let mut names = disk.list(dir).map_err(OpenError::io(dir))?;
+    names.retain(|entry| !entry.is_dir);
+    if let Some(last) = names.pop_if(|last| last.len == 0) {
+        let path = dir.join(&last.name);
+        disk.remove(&path).map_err(OpenError::io(&path))?;
+    }
+    let mut segments = Segments::default();
+    for entry in names {
+        let path = dir.join(&entry.name);
+        let base = entry.name.parse::<u64>().ok().filter(|base| base % size == 0);
+        if entry.len != size {
+            let (len, configured, key) = (entry.len, size, "mappedFileSizeCommitLog");
+            return Err(OpenError::FileSize { path, len, configured, key });
+        }
+        let Some(base) = base else {
+            let problem = format!("its name is no multiple of {size} (mappedFileSizeCommitLog)");
+            return Err(OpenError::Foreign { path, problem });
+        };
+        if let Some(last) = segments.0.last().filter(|last| last.end() != base) {
+            let problem = format!(
+                "the commit log has a gap before it, from {} on: restore the missing files, or remove the files before the gap",
+                last.end()
+            );
+            return Err(OpenError::Foreign { path, problem });
+        }
+        let file = disk.open(&path).map_err(OpenError::io(&path))?;
+        segments.0.push(Arc::new(Segment::new(base, size, file, path)));
+    }
+    Ok(segments)
+}
+
+/// Adds all queues that have files, each ending before its first unit whose record ends after `log_end`.
+/// What follows in their files is cut off, durably. Returns the log offset behind the last record that
+/// has a unit.
+pub(crate) fn queues(disk: &Disk, queues: &Queues, log_end: u64) -> Result<u64, OpenError> {
+    let root = queues.shared.files.root.clone();
+    let mut last_end = 0;
+    for topic in disk.list(&root).map_err(OpenError::io(&root))?.iter().filter(|t| t.is_dir) {
+        let dir = root.join(&topic.name);
+        for queue in disk.list(&dir).map_err(OpenError::io(&dir))?.iter().filter(|q| q.is_dir) {
+            let Ok(id) = queue.name.parse() else { continue };
+            let end = load_queue(disk, queues, &topic.name, id, log_end);
+            last_end = last_end.max(end.map_err(|error| match error {
+                Load::Io(error) => OpenError::Io { path: dir.join(&queue.name), error },
+                Load::Open(error) => error,
+            })?);
+        }
+    }
+    Ok(last_end)
+}
+
+enum Load {
+    Io(std::io::Error),
+    Open(OpenError),
+}
+
+impl From<std::io::Error> for Load {
+    fn from(error: std::io::Error) -> Load {
+        Load::Io(error)
+    }
+}
+
+fn load_queue(
+    disk: &Disk,
+    queues: &Queues,
+    topic: &str,
+    id: u32,
+    log_end: u64,
+) -> Result<u64, Load> {
+    let shared = Arc::clone(&queues.shared.files);
+    let probe = Files::new(Arc::clone(&shared), topic, id, None);
+    let mut all = files::list(disk, &probe.dir)?;
+    let file_bytes = shared.file_bytes();
+    while let Some(last) = all.last().copied() {
+        let path = probe.path(last);
+        let len = disk.open(&path)?.len()?;
+        if len == 0 {
+            disk.remove(&path)?;
+            all.pop();
+            continue;
+        }
+        if len != file_bytes {
+            let key = "mappedFileSizeConsumeQueue";
+            return Err(Load::Open(OpenError::FileSize { path, len, configured: file_bytes, key }));
+        }
+        break;
+    }
+    let Some(first) = all.first().copied() else { return Ok(0) };
+    let found = Files::new(Arc::clone(&shared), topic, id, Some(first));
+    let unit = |index| -> std::io::Result<Option<Unit>> {
+        let mut units = SmallVec::new();
+        match found.read(index, 1, true, &mut units)? {
+            Read::Units(_) => Ok(units.first().copied()),
+            Read::Cold | Read::Missing => Ok(None),
+        }
+    };
+    let kept = |unit: &Unit| unit.is_blank() || unit.end() <= log_end;
+    // The last file whose first unit stays; in it, the first unit that does not.
+    let mut file = first;
+    for candidate in all.iter().rev() {
+        if unit(*candidate)?.is_some_and(|unit| kept(&unit)) {
+            file = *candidate;
+            break;
+        }
+    }
+    let (mut low, mut high) = (file, file + shared.file_units);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if unit(middle)?.is_some_and(|unit| kept(&unit)) { low = middle + 1 } else { high = middle }
+    }
+    let surplus = all.last().is_some_and(|last| *last > file || (*last == file && low < file));
+    if surplus || unit(low)?.is_some() {
+        found.truncate(low)?;
+    }
+    let end = if low > first {
+        unit(low - 1)?.filter(|u| !u.is_blank()).map_or(0, |u| u.end())
+    } else {
+        0
+    };
+    found.close();
+    queues.insert(topic, id, Some(first), low);
+    Ok(end)
+}

@@ -1,0 +1,140 @@
+//! The commit log: a list of segments that grows at its end and is deleted from its start.
+//!
+//! Owns the list, the spare segment ahead of the end, and reading by log offset. Who writes is
+//! `append`; who syncs is `flush`. Readers take a snapshot of the list and never a lock.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use env::Disk;
+use parking_lot::Mutex;
+
+use crate::error::ReadError;
+use crate::segment::{Maps, Segment, Segments};
+
+/// Files and reading of the commit log.
+#[derive(Debug)]
+pub(crate) struct Log {
+    disk: Disk,
+    pub(crate) dir: PathBuf,
+    pub(crate) segment_bytes: u64,
+    segments: ArcSwap<Segments>,
+    /// A created segment that follows the last one.
+    spare: Mutex<Option<Arc<Segment>>>,
+    maps: Maps,
+}
+
+/// Bytes of the log, or where to get them from the device.
+pub(crate) enum Slice {
+    Resident(Bytes),
+    Cold(Arc<Segment>),
+}
+
+impl Log {
+    pub(crate) fn new(disk: Disk, dir: PathBuf, segment_bytes: u64, segments: Segments) -> Log {
+        let (spare, maps) = Default::default();
+        Log { disk, dir, segment_bytes, segments: ArcSwap::from_pointee(segments), spare, maps }
+    }
+
+    /// The segments at this moment.
+    pub(crate) fn segments(&self) -> arc_swap::Guard<Arc<Segments>> {
+        self.segments.load()
+    }
+
+    /// Log offset of the first byte that is still there.
+    pub(crate) fn min_offset(&self) -> u64 {
+        self.segments.load().min_offset()
+    }
+
+    /// Adds the segment that starts at `base` to the end of the list: the spare one, or a new one. Called
+    /// by one thread at a time, the owner of the tail.
+    pub(crate) fn extend(&self, base: u64) -> io::Result<Arc<Segment>> {
+        let spare = self.spare.lock().take().filter(|spare| spare.base == base);
+        let segment = match spare {
+            Some(segment) => segment,
+            None => Arc::new(Segment::create(&self.disk, &self.dir, base, self.segment_bytes)?),
+        };
+        let mut segments = Segments::clone(&self.segments.load());
+        assert!(
+            segments.0.last().is_none_or(|last| last.end() == base),
+            "segments follow each other without a gap"
+        );
+        segments.0.push(Arc::clone(&segment));
+        self.segments.store(Arc::new(segments));
+        Ok(segment)
+    }
+
+    /// Creates the segment after the last one, unless there is one.
+    pub(crate) fn prepare_spare(&self) -> io::Result<()> {
+        let mut spare = self.spare.lock();
+        let Some(base) = self.segments.load().0.last().map(|last| last.end()) else {
+            return Ok(());
+        };
+        if spare.as_ref().is_none_or(|spare| spare.base != base) {
+            let segment = Segment::create(&self.disk, &self.dir, base, self.segment_bytes)?;
+            *spare = Some(Arc::new(segment));
+        }
+        Ok(())
+    }
+
+    /// Removes the spare segment: a closed log ends with its last used file, as the reference's does.
+    pub(crate) fn remove_spare(&self) -> io::Result<()> {
+        match self.spare.lock().take() {
+            Some(spare) => self.disk.remove(&spare.path),
+            None => Ok(()),
+        }
+    }
+
+    /// Deletes the oldest segment, which must not be the last one.
+    pub(crate) fn remove_first(&self) -> io::Result<()> {
+        let mut segments = Segments::clone(&self.segments.load());
+        assert!(segments.0.len() > 1, "the segment that is written is never deleted");
+        let first = segments.0.remove(0);
+        self.segments.store(Arc::new(segments));
+        self.maps.forget(&first);
+        self.disk.remove(&first.path)?;
+        self.disk.sync_dir(&self.dir)
+    }
+
+    /// `len` bytes at `offset`, which lie in one segment, without a copy if they are in memory. `None`
+    /// when they are not in the log any more.
+    pub(crate) fn slice(&self, offset: u64, len: u64) -> Result<Option<Slice>, ReadError> {
+        let segments = self.segments.load();
+        let Some(segment) = segments.find(offset) else { return Ok(None) };
+        if offset + len > segment.end() {
+            return Ok(None);
+        }
+        let map = self.maps.get(segment).map_err(ReadError::io(&segment.path))?;
+        let start = offset - segment.base;
+        if map.resident(start..start + len) {
+            Ok(Some(Slice::Resident(map.slice(start..start + len))))
+        } else {
+            Ok(Some(Slice::Cold(Arc::clone(segment))))
+        }
+    }
+
+    /// The map of a segment.
+    pub(crate) fn map(&self, segment: &Arc<Segment>) -> Result<env::disk::Map, ReadError> {
+        self.maps.get(segment).map_err(ReadError::io(&segment.path))
+    }
+
+    /// Reads like [`Log::slice`], but waits for the device where needed.
+    pub(crate) fn read(&self, offset: u64, len: u64) -> Result<Option<Bytes>, ReadError> {
+        match self.slice(offset, len)? {
+            None => Ok(None),
+            Some(Slice::Resident(bytes)) => Ok(Some(bytes)),
+            Some(Slice::Cold(segment)) => read_cold(&segment, offset, len).map(Some),
+        }
+    }
+}
+
+/// Reads bytes of a segment into memory of their own, waiting for the device.
+pub(crate) fn read_cold(segment: &Segment, offset: u64, len: u64) -> Result<Bytes, ReadError> {
+    let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
+    let read = segment.file.read_exact_at(&mut bytes, offset - segment.base);
+    read.map_err(ReadError::io(&segment.path))?;
+    Ok(bytes.into())
+}

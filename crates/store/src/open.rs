@@ -1,0 +1,133 @@
+//! Opening a store's directory: lock it, see how it was left, recover it, mark it as open.
+
+use std::path::{Path, PathBuf};
+
+use env::Env;
+
+use crate::append::Appender;
+use crate::config_files::ConfigFiles;
+use crate::dispatch::Derived;
+use crate::error::OpenError;
+use crate::health::{Health, Marks};
+use crate::index::{Index, Layout, OpenAt};
+use crate::limits;
+use crate::load;
+use crate::log::Log;
+use crate::persist::Persist;
+use crate::queue::{Queues, files::FilesShared};
+use crate::recover::{Left, Recovery, how_left};
+use crate::settings::StoreSettings;
+use crate::state::{Checkpoint, StateFile, create_abort};
+use crate::store::Inner;
+
+/// Opens the directory and recovers what it holds.
+pub(crate) fn open(env: Env, settings: StoreSettings) -> Result<Inner, OpenError> {
+    let delays = settings
+        .delays()
+        .map_err(|problem| OpenError::Setting { key: "messageDelayLevel", problem })?;
+    let disk = env.disk.clone();
+    let root = settings.root.clone();
+    let failed = |error| OpenError::Io { path: root.clone(), error };
+    let log_dir = root.join("commitlog");
+    let lock = prepare(&env, &root, &log_dir)?;
+    let boot_id = disk.boot_id().map_err(failed)?;
+    let (mut state_file, state) = StateFile::open(&disk, &root).map_err(failed)?;
+    let checkpoint = Checkpoint::read(&disk, &root).map_err(failed)?;
+    let aborted = disk.exists(&root.join("abort")).map_err(failed)?;
+    let left = how_left(state.as_ref(), &checkpoint, aborted, &boot_id);
+
+    let mut segments = load::segments(&disk, &log_dir, settings.segment_bytes)?;
+    let files =
+        FilesShared::new(disk.clone(), root.join("consumequeue"), settings.queue_file_bytes);
+    let queues = Queues::new(files, segments.min_offset());
+    let mut derived = Derived { index: None };
+    let (check_bodies, min) = (settings.check_body_crc, segments.min_offset());
+    let recovery = Recovery {
+        disk: &disk,
+        root: &root,
+        segments: &mut segments,
+        queues: &queues,
+        derived: &derived,
+        delays: &delays,
+        check_bodies,
+    };
+    let plan = recovery.plan(left, state.as_ref(), &checkpoint).map_err(failed)?;
+    if settings.index {
+        let slots_valid = matches!(left, Left::Closed | Left::ReferenceClosed);
+        let at = OpenAt { min, end: plan.start, slots_valid };
+        let layout = Layout { slots: settings.index_slots, items: settings.index_items };
+        let (dir, clock) = (root.join("index"), env.clock.clone());
+        let index = Index::open(disk.clone(), clock, dir.clone(), layout, at);
+        derived.index = Some(index.map_err(OpenError::io(dir))?);
+    }
+    let recovery = Recovery {
+        disk: &disk,
+        root: &root,
+        segments: &mut segments,
+        queues: &queues,
+        derived: &derived,
+        delays: &delays,
+        check_bodies,
+    };
+    let recovered = recovery.run(plan)?;
+
+    let mut state = state.unwrap_or_default();
+    (state.closed, state.boot_id) = (false, boot_id);
+    state.written = recovered.end;
+    state.synced = state.synced.min(recovered.end);
+    state.checkpoints = [checkpoint.checksum(); 2];
+    create_abort(&disk, &root).map_err(failed)?;
+    state_file.write(&state, true).map_err(failed)?;
+    let last = segments.find(recovered.end).cloned();
+    let last_ms = recovered.last_ms.max(checkpoint.log_ms);
+    let inner = Inner {
+        dirty_limit: dirty_limit(&env, settings.dirty_bytes_max),
+        config: ConfigFiles::new(disk.clone(), &root),
+        log: Log::new(disk, log_dir, settings.segment_bytes, segments),
+        persist: Persist::new(state_file, state, checkpoint),
+        appender: Appender::new(recovered.end, last),
+        marks: Marks::new(recovered.end, last_ms),
+        env: env.with_own_tasks(),
+        settings,
+        delays,
+        queues,
+        derived,
+        flush: Default::default(),
+        retention: Default::default(),
+        health: Health::default(),
+        background: Default::default(),
+        keeper: Default::default(),
+        _lock: lock,
+    };
+    inner.checkpoint(false).map_err(failed)?;
+    Ok(inner)
+}
+
+/// Creates the directories, locks the store and refuses what it cannot read.
+fn prepare(env: &Env, root: &Path, log_dir: &Path) -> Result<env::disk::LockGuard, OpenError> {
+    let disk = &env.disk;
+    for dir in [root.to_owned(), log_dir.to_owned(), root.join("consumequeue")] {
+        disk.create_dir_all(&dir).map_err(OpenError::io(&dir))?;
+    }
+    let path = root.join("lock");
+    let lock = disk.lock(&path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::WouldBlock => OpenError::Locked(root.to_owned()),
+        _ => OpenError::Io { path: path.clone(), error },
+    })?;
+    load::refuse_foreign(disk, root)?;
+    let parent = root.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let parents = [parent.map(PathBuf::from), Some(root.to_owned())];
+    for dir in parents.into_iter().flatten() {
+        disk.sync_dir(&dir).map_err(OpenError::io(&dir))?;
+    }
+    Ok(lock)
+}
+
+/// The configured limit of bytes that await the device, or what suits the machine.
+fn dirty_limit(env: &Env, configured: u64) -> u64 {
+    match configured {
+        0 if env.clock.is_sim() => limits::DIRTY_BYTES,
+        0 => limits::DIRTY_BYTES.min(env::limits::memory_limit() / 8),
+        set => set,
+    }
+}

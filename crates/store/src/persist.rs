@@ -1,0 +1,171 @@
+//! Writing what is derived: consume queues, index, and how far both have got.
+//!
+//! One thread. Each pass moves what is in memory to the files and then notes in `apogee/state` how far
+//! that is: where recovery starts after the process has ended. From time to time the files are synced
+//! and a checkpoint is made: where recovery starts after a power cut.
+
+use std::io;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use wire::record::RecordView;
+
+use crate::dispatch::Derivation;
+use crate::index::{Index, Item, Lost};
+use crate::limits;
+use crate::scan::{Found, Scan};
+use crate::state::{Checkpoint, State, StateFile, remove_abort};
+use crate::store::Inner;
+
+/// The files that say how far the store has got.
+#[derive(Debug)]
+pub(crate) struct Persist(Mutex<Progress>);
+
+#[derive(Debug)]
+struct Progress {
+    file: StateFile,
+    state: State,
+    checkpoint: Checkpoint,
+    /// When the last checkpoint was made.
+    made: Duration,
+    /// End and last store timestamp of the log at the last checkpoint: durable by the next one.
+    before: (u64, i64),
+}
+
+impl Persist {
+    pub(crate) fn new(file: StateFile, state: State, checkpoint: Checkpoint) -> Persist {
+        let (made, before) = (Duration::ZERO, (0, checkpoint.log_ms));
+        Persist(Mutex::new(Progress { file, state, checkpoint, made, before }))
+    }
+}
+
+impl Inner {
+    /// Body of the thread that writes consume queues and index.
+    pub(crate) fn write_derived_until_stopped(&self) {
+        while !self.health.is_closing() {
+            self.queues.shared.backlog.wait();
+            if let Err(error) = self.write_derived().and_then(|()| self.checkpoint_if_due()) {
+                tracing::error!(%error, "cannot write what is derived from the log; trying again");
+            }
+        }
+    }
+
+    /// Moves what is in memory now to the files.
+    fn write_derived(&self) -> io::Result<()> {
+        // Read first: what was appended up to here is in memory, or written already.
+        let mut reached = self.marks.appended();
+        self.queues.write_out()?;
+        if let Some(index) = &self.derived.index {
+            index.write_out()?;
+            if let Some(lost) = index.lost() {
+                self.restore_index(index, lost)?;
+            }
+            reached = index.lost().map_or(reached, |lost| reached.min(lost.from));
+        }
+        let mut progress = self.persist.0.lock();
+        let Progress { file, state, .. } = &mut *progress;
+        if state.written < reached {
+            state.written = reached;
+            file.write(state, false)?;
+            self.marks.set_dispatched(reached);
+        }
+        Ok(())
+    }
+
+    /// Reads keys back from the log.
+    fn restore_index(&self, index: &Index, lost: Lost) -> io::Result<()> {
+        tracing::warn!(from = lost.from, "keys are read back from the log");
+        let segments = self.log.segments();
+        let mut scan = Scan::new(&segments, lost.from.max(segments.min_offset()));
+        let mut hashes = Vec::new();
+        while !self.health.is_closing() {
+            if scan.at >= self.marks.appended() {
+                if index.restored(scan.at) {
+                    break;
+                }
+                continue;
+            }
+            match scan.next()? {
+                Found::Record(view) => self.restore_keys(index, &view, &mut hashes)?,
+                Found::Filler(_) => {}
+                Found::Nothing | Found::Bad(_) => {
+                    let next = segments.find(scan.at).map_or(u64::MAX, |segment| segment.end());
+                    scan = Scan::new(&segments, next);
+                }
+            }
+        }
+        index.write_out()
+    }
+
+    fn restore_keys(
+        &self,
+        index: &Index,
+        view: &RecordView<'_>,
+        hashes: &mut Vec<u32>,
+    ) -> io::Result<()> {
+        let Ok(topic) = std::str::from_utf8(view.topic()) else { return Ok(()) };
+        let Ok(id) = u32::try_from(view.queue_id()) else { return Ok(()) };
+        let queue = self.queues.get(topic, id);
+        let record = Derivation::of(view, &queue, &self.delays, hashes);
+        let (physical, store_timestamp) = (record.unit.physical, record.store_timestamp);
+        let items =
+            record.hashes.iter().map(|hash| Item { hash: *hash, physical, store_timestamp });
+        items.map(|item| index.put_back(item)).collect()
+    }
+
+    fn checkpoint_if_due(&self) -> io::Result<()> {
+        let due = {
+            let progress = self.persist.0.lock();
+            let age = self.env.clock.mono().saturating_sub(progress.made);
+            let behind = progress.state.written.saturating_sub(progress.state.synced);
+            behind >= limits::CHECKPOINT_BYTES
+                || (behind > 0 && age >= Duration::from_millis(limits::CHECKPOINT_MS))
+        };
+        if due { self.checkpoint(false) } else { Ok(()) }
+    }
+
+    /// Syncs everything derived that is written, and notes how far all of it is durable.
+    pub(crate) fn checkpoint(&self, closed: bool) -> io::Result<()> {
+        let mut progress = self.persist.0.lock();
+        progress.made = self.env.clock.mono();
+        let Progress { file, state, checkpoint, before, .. } = &mut *progress;
+        let (written, durable) = (state.written, self.marks.durable());
+        let now = (self.marks.appended(), self.marks.last_ms());
+        self.queues.sync()?;
+        if let Some(index) = &self.derived.index {
+            index.sync()?;
+            checkpoint.index_ms = index.full_ms();
+        }
+        let safe = if durable >= now.0 && written >= now.0 { now.1 } else { before.1 };
+        if durable >= before.0 && safe > 0 {
+            (checkpoint.log_ms, checkpoint.queues_ms) = (safe, safe);
+            checkpoint.confirmed = i64::try_from(durable).unwrap_or(i64::MAX);
+            *before = now;
+        }
+        // The state knows both checkpoints while one replaces the other.
+        state.checkpoints = [state.checkpoints[1], checkpoint.checksum()];
+        state.synced = state.synced.max(written.min(durable));
+        state.closed = closed;
+        file.write(state, true)?;
+        checkpoint.write(&self.env.disk, &self.settings.root)
+    }
+
+    /// Writes and syncs everything; after the threads have ended.
+    pub(crate) fn finish(&self) {
+        // Whoever is appending sees that the store is closed, or is done before this returns.
+        drop(self.appender.lock());
+        self.sync_log(false);
+        if self.health.has_failed() {
+            return;
+        }
+        let closed = self.write_derived().and_then(|()| {
+            self.derived.index.as_ref().map_or(Ok(()), Index::close)?;
+            self.log.remove_spare()?;
+            self.checkpoint(true)?;
+            remove_abort(&self.env.disk, &self.settings.root)
+        });
+        if let Err(error) = closed {
+            tracing::error!(%error, "the store could not be closed cleanly; the next start recovers it");
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! Consume queues: for each topic and queue id, where its messages lie in the log.
+//!
+//! A queue's newest units are in memory, in its tail; the queue writer moves them to its files soon
+//! after. Readers look into the tail first. Invariants: unit `n` belongs to the record with queue
+//! offset `n`; units are dense; `visible <= next`; nothing from `visible` on is ever shown.
+
+pub(crate) mod files;
+mod table;
+pub(crate) mod unit;
+mod writer;
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
+
+use parking_lot::Mutex;
+use smallvec::SmallVec;
+
+pub(crate) use self::files::Read;
+use self::files::{Files, FilesShared};
+pub(crate) use self::table::Queues;
+pub(crate) use self::unit::Unit;
+use self::writer::Backlog;
+use crate::wait::{Ticket, WaitList};
+
+/// One queue of one topic.
+#[derive(Debug)]
+pub struct Queue {
+    topic: Box<str>,
+    id: u32,
+    /// Queue offset of the next message. Changed by the owner of the log's tail only.
+    next: AtomicU64,
+    /// Queue offset up to which messages may be seen.
+    visible: AtomicU64,
+    tail: Mutex<Tail>,
+    pub(crate) files: Files,
+    arrivals: WaitList,
+    min: Mutex<Min>,
+    /// Whether it is on the writer's list.
+    listed: AtomicBool,
+    shared: Arc<Shared>,
+}
+
+/// What all queues have in common.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) files: Arc<FilesShared>,
+    pub(crate) backlog: Backlog,
+    /// Log offset of the first byte that is still there.
+    pub(crate) log_min: AtomicU64,
+}
+
+/// Units that are not in a file yet.
+#[derive(Debug)]
+struct Tail {
+    /// Queue offset of the first of them.
+    base: u64,
+    units: VecDeque<Unit>,
+}
+
+/// The lowest offset, and for which start of the log it was looked up.
+#[derive(Debug, Clone, Copy)]
+struct Min {
+    log_min: Option<u64>,
+    offset: u64,
+}
+
+impl Queue {
+    fn new(shared: Arc<Shared>, topic: &str, id: u32, first: Option<u64>, next: u64) -> Queue {
+        Queue {
+            topic: topic.into(),
+            id,
+            next: AtomicU64::new(next),
+            visible: AtomicU64::new(next),
+            tail: Mutex::new(Tail { base: next, units: VecDeque::new() }),
+            files: Files::new(Arc::clone(&shared.files), topic, id, first),
+            arrivals: WaitList::default(),
+            min: Mutex::new(Min { log_min: None, offset: 0 }),
+            listed: AtomicBool::new(false),
+            shared,
+        }
+    }
+
+    /// Topic that it belongs to.
+    pub fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    /// Number of the queue within its topic.
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// Queue offset behind the last message that may be seen: with synchronous flush, the last durable
+    /// one.
+    pub fn max_offset(&self) -> u64 {
+        self.visible.load(Ordering::SeqCst)
+    }
+
+    /// Queue offset of the first message that is still there; equals [`Queue::max_offset`] when there is
+    /// none. May read the queue's files after the log has lost its oldest segment.
+    pub fn min_offset(&self) -> u64 {
+        let log_min = self.shared.log_min.load(Ordering::Acquire);
+        let mut min = self.min.lock();
+        if min.log_min != Some(log_min) {
+            match self.find_min(log_min) {
+                Ok(offset) => *min = Min { log_min: Some(log_min), offset },
+                Err(error) => {
+                    tracing::warn!(topic = %self.topic, queue = self.id, %error, "cannot look up the lowest offset");
+                }
+            }
+        }
+        min.offset
+    }
+
+    fn find_min(&self, log_min: u64) -> io::Result<u64> {
+        let end = self.next();
+        let start = self.first();
+        self.partition(start, end, |unit| unit.is_blank() || unit.physical < log_min)
+    }
+
+    /// Queue offset of the first unit, real or blank, that exists.
+    pub(crate) fn first(&self) -> u64 {
+        self.files.first().unwrap_or_else(|| self.tail.lock().base)
+    }
+
+    /// The first offset in `start..end` whose unit is not `before`, by bisection; `end` if all are.
+    /// Reads the device where needed.
+    pub(crate) fn partition(
+        &self,
+        start: u64,
+        end: u64,
+        before: impl Fn(Unit) -> bool,
+    ) -> io::Result<u64> {
+        let (mut low, mut high) = (start, end);
+        while low < high {
+            // The first probe is the start: mostly nothing has to be skipped.
+            let middle = if low == start && high == end { low } else { low + (high - low) / 2 };
+            let mut unit = SmallVec::new();
+            self.units(middle, 1, true, &mut unit)?;
+            match unit.first() {
+                Some(unit) if before(*unit) => low = middle + 1,
+                Some(_) => high = middle,
+                // A hole: everything up to it is unreachable.
+                None => low = middle + 1,
+            }
+        }
+        Ok(low)
+    }
+
+    /// Completes when a message with offset `offset` or a later one can be seen.
+    pub fn arrived(self: &Arc<Self>, offset: u64) -> Arrived {
+        Arrived { queue: Arc::clone(self), need: offset.saturating_add(1), ticket: None }
+    }
+
+    /// Queue offset of the next message.
+    pub(crate) fn next(&self) -> u64 {
+        self.next.load(Ordering::Relaxed)
+    }
+
+    /// Takes the next offset; by the owner of the log's tail only.
+    pub(crate) fn assign(&self) -> u64 {
+        let offset = self.next();
+        self.next.store(offset + 1, Ordering::Relaxed);
+        offset
+    }
+
+    /// Gives the offset that was taken last back; by the owner of the log's tail only.
+    pub(crate) fn unassign(&self) {
+        self.next.store(self.next() - 1, Ordering::Relaxed);
+    }
+
+    /// Adds the unit of `offset`, which must be the next one.
+    pub(crate) fn push(self: &Arc<Self>, offset: u64, unit: Unit) {
+        {
+            let mut tail = self.tail.lock();
+            assert_eq!(offset, tail.base + tail.units.len() as u64, "consume queues are dense");
+            tail.units.push_back(unit);
+        }
+        self.shared.backlog.added(self);
+    }
+
+    /// Makes messages below `max` visible and moves the wakers of those who waited for one to `wakers`.
+    pub(crate) fn publish(&self, max: u64, wakers: &mut Vec<Waker>) {
+        self.visible.store(max, Ordering::SeqCst);
+        self.arrivals.take(max, wakers);
+    }
+
+    /// Adds units from `index` on to `out`, at most `max`; may add fewer.
+    pub(crate) fn units(
+        &self,
+        index: u64,
+        max: usize,
+        wait: bool,
+        out: &mut SmallVec<[Unit; 64]>,
+    ) -> io::Result<Read> {
+        let in_files = {
+            let tail = self.tail.lock();
+            if let Some(skip) = index.checked_sub(tail.base) {
+                let before = out.len();
+                let skip = usize::try_from(skip).unwrap_or(usize::MAX);
+                out.extend(tail.units.iter().skip(skip).take(max).copied());
+                return Ok(Read::Units(out.len() - before));
+            }
+            usize::try_from(tail.base - index).unwrap_or(usize::MAX)
+        };
+        self.files.read(index, max.min(in_files), wait, out)
+    }
+
+    /// Sets where the queue ends; in recovery, before anything is appended.
+    pub(crate) fn reset(&self, next: u64) {
+        let mut tail = self.tail.lock();
+        assert!(tail.units.is_empty(), "a queue is reset before anything is added");
+        tail.base = next;
+        self.next.store(next, Ordering::Relaxed);
+        self.visible.store(next, Ordering::SeqCst);
+        self.min.lock().log_min = None;
+    }
+}
+
+/// Completes when a message has arrived; see [`Queue::arrived`]. May be dropped at any time.
+#[derive(Debug)]
+pub struct Arrived {
+    queue: Arc<Queue>,
+    need: u64,
+    ticket: Option<Ticket>,
+}
+
+impl Future for Arrived {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        if this.queue.max_offset() >= this.need {
+            return Poll::Ready(());
+        }
+        this.queue.arrivals.register(&mut this.ticket, this.need, cx.waker());
+        if this.queue.max_offset() >= this.need { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+impl Drop for Arrived {
+    fn drop(&mut self) {
+        if let Some(ticket) = &self.ticket {
+            self.queue.arrivals.leave(ticket);
+        }
+    }
+}

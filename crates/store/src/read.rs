@@ -1,0 +1,279 @@
+//! Reading messages: from queue offsets to slices of the log.
+//!
+//! Records that lie next to each other become one slice of the mapped segment: nothing is copied and
+//! nothing allocated per message. Whether the pages are in memory is asked once per segment touched;
+//! where they are not, or the consume queue's are not, a reader thread gets them.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use crate::background::Task;
+use crate::error::ReadError;
+use crate::limits;
+use crate::queue::{Queue, Read, Unit};
+use crate::segment::Segments;
+use crate::store::Inner;
+
+/// Covering ranges up to this many bytes are asked about as a whole: `mincore` costs per page.
+const ASK_AT_ONCE: u64 = 4 << 20;
+
+/// How much a reader takes at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Want {
+    /// Messages.
+    pub max_messages: u32,
+    /// Bytes of all records; the first one is returned whatever its size.
+    pub max_bytes: u32,
+}
+
+/// What a read met. The names are the reference's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GotStatus {
+    /// There are messages.
+    Found,
+    /// The filter took none of the messages looked at; `next` is behind them.
+    NoMatchedMessage,
+    /// The queue is empty and always was.
+    NoMessageInQueue,
+    /// The messages from the offset to `next` are gone from the log.
+    MessageWasRemoving,
+    /// The queue has lost the file for this offset; `next` is the start of the following one.
+    OffsetFoundNull,
+    /// The offset lies behind the last message and the one after.
+    OffsetOverflowBadly,
+    /// The offset is that of the next message to come.
+    OffsetOverflowOne,
+    /// The offset lies before the first message; `next` is that one.
+    OffsetTooSmall,
+    /// The queue's file has been brought into memory: read again from `next`. Only from [`ColdGet`].
+    Again,
+}
+
+/// The result of a read.
+#[derive(Debug)]
+pub struct Got {
+    /// What was met.
+    pub status: GotStatus,
+    /// Queue offset to go on from.
+    pub next: u64,
+    /// Queue offset of the first message that is there.
+    pub min: u64,
+    /// Queue offset behind the last message that may be seen.
+    pub max: u64,
+    /// Number of records in the slices.
+    pub messages: u32,
+    /// Bytes of all slices.
+    pub bytes: usize,
+    /// Whole records back to back, in queue order.
+    pub slices: SmallVec<[Bytes; 32]>,
+}
+
+/// A read that is done, or waits for the device.
+#[derive(Debug)]
+pub enum Get {
+    /// Everything was in memory.
+    Ready(Got),
+    /// A reader thread is at it.
+    Cold(ColdGet),
+}
+
+/// The result of a read that waits for the device.
+#[derive(Debug)]
+pub struct ColdGet(Task<Result<Got, ReadError>>);
+
+impl Future for ColdGet {
+    type Output = Result<Got, ReadError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let task = Pin::new(&mut self.get_mut().0);
+        task.poll(cx).map(|result| result.unwrap_or(Err(ReadError::Closed)))
+    }
+}
+
+/// A range of the log that holds whole records: offset and length.
+type Pick = (u64, u64);
+
+/// What was chosen from the consume queue.
+struct Picks {
+    ranges: SmallVec<[Pick; 32]>,
+    got: Got,
+}
+
+impl Inner {
+    /// See [`crate::Store::get`].
+    pub(crate) fn get(
+        self: &Arc<Self>,
+        queue: &Arc<Queue>,
+        offset: u64,
+        want: Want,
+        filter: &dyn Fn(i64) -> bool,
+    ) -> Result<Get, ReadError> {
+        let (min, max) = (queue.min_offset(), queue.max_offset());
+        let (status, next) = match offset {
+            _ if max == 0 => (GotStatus::NoMessageInQueue, 0),
+            _ if offset < min => (GotStatus::OffsetTooSmall, min),
+            _ if offset == max => (GotStatus::OffsetOverflowOne, offset),
+            _ if offset > max => (GotStatus::OffsetOverflowBadly, max),
+            _ => (GotStatus::NoMatchedMessage, offset),
+        };
+        let slices = SmallVec::new();
+        let got = Got { status, next, min, max, messages: 0, bytes: 0, slices };
+        if status != GotStatus::NoMatchedMessage {
+            return Ok(Get::Ready(got));
+        }
+        let mut picks = Picks { ranges: SmallVec::new(), got };
+        if !self.pick(queue, want, filter, &mut picks)? {
+            return self.warm(queue, picks.got);
+        }
+        let segments = self.log.segments();
+        if self.slice(&segments, &mut picks)? {
+            return Ok(Get::Ready(picks.got));
+        }
+        let inner = Arc::clone(self);
+        let task = self.background.run(move || inner.read_picks(picks))?;
+        Ok(Get::Cold(ColdGet(task)))
+    }
+
+    /// Chooses records from the consume queue and merges neighbors. Returns false when the first unit is
+    /// not in memory.
+    fn pick(
+        &self,
+        queue: &Queue,
+        want: Want,
+        filter: &dyn Fn(i64) -> bool,
+        picks: &mut Picks,
+    ) -> Result<bool, ReadError> {
+        let Picks { ranges, got } = picks;
+        let log_min = self.log.min_offset();
+        let first = got.next;
+        let scan_end =
+            first.saturating_add(limits::UNITS_PER_GET.max(want.max_messages as usize) as u64);
+        let end = got.max.min(scan_end);
+        let mut units: SmallVec<[Unit; 64]> = SmallVec::new();
+        while got.next < end && got.messages < want.max_messages {
+            units.clear();
+            let missing = (want.max_messages - got.messages).clamp(1, 64) as usize;
+            let count = usize::try_from(end - got.next).unwrap_or(missing).min(missing);
+            let read = queue.units(got.next, count, false, &mut units);
+            match read.map_err(ReadError::io(&queue.files.dir))? {
+                Read::Cold => return Ok(got.next > first),
+                Read::Missing | Read::Units(0) => {
+                    if got.messages == 0 {
+                        got.status = GotStatus::OffsetFoundNull;
+                        let file_units = self.queues.shared.files.file_units;
+                        got.next = got.max.min(got.next - got.next % file_units + file_units);
+                    }
+                    return Ok(true);
+                }
+                Read::Units(_) => {}
+            }
+            for unit in &units {
+                if unit.is_blank() || unit.physical < log_min {
+                    if got.messages == 0 {
+                        got.status = GotStatus::MessageWasRemoving;
+                    }
+                } else if filter(unit.tags) {
+                    let size = unit.size as usize;
+                    if got.messages > 0 && got.bytes + size > want.max_bytes as usize {
+                        return Ok(true);
+                    }
+                    match ranges.last_mut() {
+                        Some((at, len)) if *at + *len == unit.physical => {
+                            *len += u64::from(unit.size)
+                        }
+                        _ => ranges.push((unit.physical, unit.size.into())),
+                    }
+                    got.messages += 1;
+                    got.bytes += size;
+                    got.status = GotStatus::Found;
+                }
+                got.next += 1;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Takes the slices of what was picked, if all of it is in memory; otherwise takes none and returns
+    /// false.
+    fn slice(&self, segments: &Segments, picks: &mut Picks) -> Result<bool, ReadError> {
+        let Picks { ranges, got } = picks;
+        let mut rest = &ranges[..];
+        while let Some((first, _)) = rest.first() {
+            let Some(segment) = segments.find(*first) else { break };
+            let inside = rest.iter().take_while(|(at, _)| *at < segment.end()).count();
+            let (here, after) = rest.split_at(inside);
+            rest = after;
+            let map = self.log.map(segment)?;
+            let cover = |picks: &[Pick]| {
+                let (first, last) =
+                    (picks.first().map_or(0, |p| p.0), picks.last().map_or(0, |p| p.0 + p.1));
+                first - segment.base..last.min(segment.end()) - segment.base
+            };
+            let whole = cover(here);
+            let resident = if whole.end - whole.start <= ASK_AT_ONCE {
+                map.resident(whole)
+            } else {
+                here.iter().all(|pick| map.resident(cover(&[*pick])))
+            };
+            if !resident {
+                got.slices.clear();
+                return Ok(false);
+            }
+            // Neighbors were merged across records, never across segments: a filler lies between.
+            got.slices.extend(here.iter().map(|pick| map.slice(cover(&[*pick]))));
+        }
+        Ok(true)
+    }
+
+    /// Reads what was picked, waiting for the device.
+    fn read_picks(&self, picks: Picks) -> Result<Got, ReadError> {
+        let Picks { ranges, mut got } = picks;
+        for (at, len) in ranges {
+            match self.log.read(at, len)? {
+                Some(bytes) => got.slices.push(bytes),
+                // Deleted in between: the reader goes on behind it.
+                None => {
+                    got.slices.clear();
+                    (got.messages, got.bytes) = (0, 0);
+                    got.status = GotStatus::MessageWasRemoving;
+                    break;
+                }
+            }
+        }
+        Ok(got)
+    }
+
+    /// Has the queue's units brought into memory.
+    fn warm(self: &Arc<Self>, queue: &Arc<Queue>, got: Got) -> Result<Get, ReadError> {
+        let queue = Arc::clone(queue);
+        let task = self.background.run(move || {
+            let mut units = SmallVec::new();
+            let read = queue.units(got.next, 64, true, &mut units);
+            read.map_err(ReadError::io(&queue.files.dir))?;
+            Ok(Got { status: GotStatus::Again, ..got })
+        })?;
+        Ok(Get::Cold(ColdGet(task)))
+    }
+
+    /// See [`crate::Store::record`].
+    pub(crate) fn record(&self, physical_offset: u64) -> Result<Option<Bytes>, ReadError> {
+        const HEAD: u64 = 8;
+        if physical_offset.saturating_add(HEAD) > self.visible() {
+            return Ok(None);
+        }
+        let Some(head) = self.log.read(physical_offset, HEAD)? else { return Ok(None) };
+        let size = head.first_chunk().map_or(0, |size| i32::from_be_bytes(*size));
+        let Ok(size) = u64::try_from(size) else { return Ok(None) };
+        if size > limits::RECORD_BYTES as u64 || physical_offset + size > self.visible() {
+            return Ok(None);
+        }
+        let Some(bytes) = self.log.read(physical_offset, size)? else { return Ok(None) };
+        let valid = wire::record::RecordView::parse(&bytes);
+        Ok(valid.is_ok_and(|view| view.physical_offset() == physical_offset).then_some(bytes))
+    }
+}

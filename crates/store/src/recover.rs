@@ -1,0 +1,393 @@
+//! Recovery: where the log ends, and everything derived from it.
+//!
+//! 1. Choose where to start reading: where the derived files were known to be complete. Our own
+//!    `apogee/state` says it exactly; without it the reference's files do, roughly (store format §20).
+//! 2. Load the consume queues up to there, and derive the rest from the log, record by record.
+//! 3. The log ends before the first thing that is not a valid record. After a crash of the process every
+//!    valid record stays. After a power cut only what a sync is known to have covered (`mark`), or what
+//!    its own checksum property proves: a checksum of the body does not cover the rest of a record.
+//! 4. What follows the end becomes zeros, durably, so that it is never read as records later.
+//! 5. A queue that lacks messages in between is derived again from the log.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::Path;
+
+use env::Disk;
+use wire::record::RecordView;
+
+use crate::delay::DelayLevels;
+use crate::dispatch::{Derivation, Derived};
+use crate::error::OpenError;
+use crate::limits;
+use crate::mark::Mark;
+use crate::queue::{Queue, Queues, Unit, files::zero_from};
+use crate::scan::{Found, Scan};
+use crate::segment::Segments;
+use crate::state::{Checkpoint, State};
+
+/// How the directory was left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// By us, closed.
+    Closed,
+    /// By us, while the machine went on: the page cache survived.
+    Crashed,
+    /// By us, and the machine started anew since.
+    PowerCut,
+    /// By the reference, closed.
+    ReferenceClosed,
+    /// By the reference, running.
+    ReferenceCrashed,
+}
+
+/// What recovery works with.
+pub(crate) struct Recovery<'a> {
+    pub(crate) disk: &'a Disk,
+    pub(crate) root: &'a Path,
+    pub(crate) segments: &'a mut Segments,
+    pub(crate) queues: &'a Queues,
+    pub(crate) derived: &'a Derived,
+    pub(crate) delays: &'a DelayLevels,
+    /// Whether to check the checksums of bodies.
+    pub(crate) check_bodies: bool,
+}
+
+/// How a directory is recovered.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Plan {
+    pub(crate) left: Left,
+    /// Log offset up to which everything was derived.
+    pub(crate) start: u64,
+    /// Log offset up to which the log was synced for certain.
+    synced: u64,
+    /// Log offset up to which records are kept without a checksum of their own.
+    trusted: u64,
+}
+
+/// What recovery found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Recovered {
+    /// Where the log goes on.
+    pub(crate) end: u64,
+    /// Store timestamp of the last message that was read; 0 if none was.
+    pub(crate) last_ms: i64,
+}
+
+/// How a directory was left, by the state file, the reference's `checkpoint` and the mark `abort`.
+pub(crate) fn how_left(
+    state: Option<&State>,
+    checkpoint: &Checkpoint,
+    aborted: bool,
+    boot_id: &str,
+) -> Left {
+    match state {
+        Some(state) if state.checkpoints.contains(&checkpoint.checksum()) => {
+            match (state.closed && !aborted, state.boot_id == boot_id) {
+                (true, _) => Left::Closed,
+                (false, true) => Left::Crashed,
+                (false, false) => Left::PowerCut,
+            }
+        }
+        _ if aborted => Left::ReferenceCrashed,
+        _ => Left::ReferenceClosed,
+    }
+}
+
+impl Recovery<'_> {
+    /// Where to start reading, and up to which log offset records need no proof of their own.
+    pub(crate) fn plan(
+        &self,
+        left: Left,
+        state: Option<&State>,
+        checkpoint: &Checkpoint,
+    ) -> io::Result<Plan> {
+        let min = self.segments.min_offset();
+        let end = self.segments.0.last().map_or(min, |last| last.end());
+        let known = |offset: fn(&State) -> u64| state.map_or(min, offset).clamp(min, end);
+        let synced = known(|state| state.synced);
+        Ok(match left {
+            Left::Closed | Left::Crashed => {
+                Plan { left, start: known(|state| state.written), synced, trusted: u64::MAX }
+            }
+            Left::PowerCut => {
+                Plan { left, start: synced, synced, trusted: self.last_durable(synced)? }
+            }
+            Left::ReferenceCrashed => {
+                let start = self.segment_before(checkpoint.safe_ms())?;
+                Plan { left, start, synced: start, trusted: u64::MAX }
+            }
+            Left::ReferenceClosed => Plan { left, start: end, synced: end, trusted: u64::MAX },
+        })
+    }
+
+    /// Recovers the directory.
+    pub(crate) fn run(mut self, plan: Plan) -> Result<Recovered, OpenError> {
+        let Plan { left, mut start, synced, trusted } = plan;
+        let queues_end = crate::load::queues(self.disk, self.queues, start)?;
+        if left == Left::ReferenceClosed {
+            let start_of = self.segments.find(queues_end).map(|segment| segment.base);
+            start = start_of.unwrap_or(self.segments.min_offset());
+        }
+        tracing::info!(?left, start, queues = self.queues.all().len(), "recovering the store");
+        let failed = OpenError::io(self.root);
+        let recovered = self.derive_from(start, synced.min(start), trusted, left);
+        let recovered = recovered.map_err(failed)?;
+        for queue in self.queues.all() {
+            queue.publish(queue.next(), &mut Vec::new());
+        }
+        Ok(recovered)
+    }
+
+    fn derive_from(
+        &mut self,
+        start: u64,
+        synced: u64,
+        trusted: u64,
+        left: Left,
+    ) -> io::Result<Recovered> {
+        let (recovered, gaps) = self.replay(start, trusted)?;
+        self.cut(recovered.end, synced, left)?;
+        self.fill_gaps(gaps, recovered.end)?;
+        self.queues.write_out()?;
+        if let Some(index) = &self.derived.index {
+            index.write_out()?;
+        }
+        Ok(recovered)
+    }
+
+    /// Start of the last segment whose first message was stored before `safe_ms`.
+    fn segment_before(&self, safe_ms: i64) -> io::Result<u64> {
+        for segment in self.segments.0.iter().rev() {
+            let mut scan = Scan::new(self.segments, segment.base);
+            if let Found::Record(view) = scan.next()?
+                && view.store_timestamp() <= safe_ms
+            {
+                return Ok(segment.base);
+            }
+        }
+        Ok(self.segments.min_offset())
+    }
+
+    /// The highest log offset that a mark proves to be durable.
+    fn last_durable(&self, synced: u64) -> io::Result<u64> {
+        let mut durable = synced;
+        for segment in self.segments.0.iter().filter(|segment| segment.end() > synced) {
+            for mark in Mark::read(&segment.file, segment.size)? {
+                let here = mark.end > segment.base && mark.end <= segment.end();
+                if here && mark.durable <= mark.end {
+                    durable = durable.max(mark.durable);
+                    if mark.end > durable && self.checksum(&mark)? == Some(mark.checksum) {
+                        durable = mark.end;
+                    }
+                }
+            }
+        }
+        Ok(durable)
+    }
+
+    /// Checksum of what lies between the two offsets of a mark; `None` if that is not whole records.
+    fn checksum(&self, mark: &Mark) -> io::Result<Option<u32>> {
+        let mut hasher = crc32fast::Hasher::new();
+        let mut scan = Scan::new(self.segments, mark.durable);
+        while scan.at < mark.end {
+            match scan.next()? {
+                Found::Record(view) => hasher.update(view.as_bytes()),
+                Found::Filler(head) => hasher.update(head),
+                Found::Nothing | Found::Bad(_) => return Ok(None),
+            }
+        }
+        Ok((scan.at == mark.end).then(|| hasher.finalize()))
+    }
+
+    /// Derives from every record from `start` on. Returns where the log ends, and the queues that lack
+    /// messages.
+    fn replay(&mut self, start: u64, trusted: u64) -> io::Result<(Recovered, Gaps)> {
+        let mut scan = Scan::new(self.segments, start);
+        let mut gaps = Gaps::default();
+        let mut hashes = Vec::new();
+        let mut recovered = Recovered { end: start, last_ms: 0 };
+        loop {
+            let bad = match scan.next()? {
+                Found::Filler(_) => None,
+                Found::Nothing => Some("nothing".to_owned()),
+                Found::Bad(what) => Some(what),
+                Found::Record(view) => match self.doubt(&view, trusted) {
+                    Some(doubt) => Some(doubt),
+                    None => {
+                        recovered.last_ms = view.store_timestamp();
+                        self.derive(&view, &mut gaps, &mut hashes)?;
+                        None
+                    }
+                },
+            };
+            let Some(bad) = bad else {
+                recovered.end = scan.at;
+                continue;
+            };
+            match self.next_written_segment(recovered.end)? {
+                Some(next) => {
+                    tracing::error!(from = recovered.end, to = next, found = %bad, "a part of the commit log is damaged and skipped");
+                    scan = Scan::new(self.segments, next);
+                    recovered.end = next;
+                }
+                None => {
+                    tracing::info!(end = recovered.end, found = %bad, "end of the commit log");
+                    return Ok((recovered, gaps));
+                }
+            }
+        }
+    }
+
+    /// Why a record is not kept.
+    fn doubt(&self, view: &RecordView<'_>, trusted: u64) -> Option<String> {
+        let end = view.physical_offset() + view.size() as u64;
+        if end > trusted && view.verify_property_crc().is_err() {
+            return Some(format!(
+                "a record that no sync is known to have covered, {trusted} is the last"
+            ));
+        }
+        if !self.check_bodies {
+            return None;
+        }
+        view.verify_body().err().map(|error| error.to_string())
+    }
+
+    /// The start of the first segment after `at` that begins with a valid record: there the log goes on,
+    /// whatever is at `at`.
+    fn next_written_segment(&self, at: u64) -> io::Result<Option<u64>> {
+        for segment in self.segments.0.iter().filter(|segment| segment.base > at) {
+            if let Found::Record(view) = Scan::new(self.segments, segment.base).next()?
+                && view.verify_body().is_ok()
+            {
+                return Ok(Some(segment.base));
+            }
+        }
+        Ok(None)
+    }
+
+    fn derive(
+        &self,
+        view: &RecordView<'_>,
+        gaps: &mut Gaps,
+        hashes: &mut Vec<u32>,
+    ) -> io::Result<()> {
+        let (Ok(topic), Ok(id)) =
+            (std::str::from_utf8(view.topic()), u32::try_from(view.queue_id()))
+        else {
+            tracing::error!(
+                offset = view.physical_offset(),
+                "a record has no usable queue; it is skipped"
+            );
+            return Ok(());
+        };
+        let queue = self.queues.get(topic, id);
+        let mut derivation = Derivation::of(view, &queue, self.delays, hashes);
+        if derivation.queued {
+            let next = queue.next();
+            // Below: the unit is there already. Above: messages are missing, see `fill_gaps`.
+            derivation.queued = derivation.queue_offset == next;
+            if derivation.queue_offset > next {
+                gaps.0.insert((topic.to_owned(), id));
+            }
+            if derivation.queued {
+                queue.assign();
+            }
+        }
+        self.derived.step(&derivation);
+        if self.queues.shared.backlog.units() > limits::UNITS_WAKE {
+            self.queues.write_out()?;
+        }
+        if let Some(index) = &self.derived.index {
+            index.write_out_if_much()?;
+        }
+        Ok(())
+    }
+
+    /// Makes what follows the end zeros, and removes the segments behind it.
+    fn cut(&mut self, end: u64, synced: u64, left: Left) -> io::Result<()> {
+        // An empty log keeps its one file: its name says where the log goes on.
+        while self.segments.0.len() > 1
+            && let Some(last) = self.segments.0.pop_if(|last| last.base >= end)
+        {
+            self.disk.remove(&last.path)?;
+        }
+        let Some(segment) = self.segments.find(end) else { return Ok(()) };
+        let (from, file_end) = (end - segment.base, segment.size);
+        // While the page cache lives, at most one unfinished write lies behind the end.
+        let near = from + limits::RECORD_BYTES as u64 + limits::PENDING_BYTES as u64;
+        let marks = file_end - limits::MARK_BYTES;
+        let to = match left {
+            Left::Closed => from,
+            Left::Crashed => near.min(marks),
+            Left::PowerCut => marks,
+            Left::ReferenceClosed | Left::ReferenceCrashed => file_end,
+        };
+        zero_from(&segment.file, from, to.max(from))?;
+        let unsynced = self.segments.0.iter().filter(|segment| segment.end() > synced);
+        unsynced.map(|segment| segment.file.sync_data()).collect::<io::Result<()>>()?;
+        self.disk.sync_dir(&self.root.join("commitlog"))
+    }
+
+    /// Derives queues again that lack messages, from where they end. Where the log does not have the
+    /// messages any more, blanks stand for them.
+    fn fill_gaps(&self, gaps: Gaps, end: u64) -> io::Result<()> {
+        if gaps.0.is_empty() {
+            return Ok(());
+        }
+        self.queues.write_out()?;
+        let mut start = end;
+        for (topic, id) in &gaps.0 {
+            let queue = self.queues.get(topic, *id);
+            start = start.min(queue_end(&queue)?);
+        }
+        let start = start.max(self.segments.min_offset());
+        tracing::warn!(
+            queues = gaps.0.len(),
+            start,
+            end,
+            "consume queues lack messages and are derived again"
+        );
+        let mut scan = Scan::new(self.segments, self.segments.find(start).map_or(end, |s| s.base));
+        let mut hashes = Vec::new();
+        while scan.at < end {
+            let view = match scan.next()? {
+                Found::Record(view) => view,
+                Found::Filler(_) => continue,
+                Found::Nothing | Found::Bad(_) => {
+                    let Some(next) = self.next_written_segment(scan.at)? else { break };
+                    scan = Scan::new(self.segments, next);
+                    continue;
+                }
+            };
+            let (Ok(topic), Ok(id)) =
+                (std::str::from_utf8(view.topic()), u32::try_from(view.queue_id()))
+            else {
+                continue;
+            };
+            if !gaps.0.contains(&(topic.to_owned(), id)) {
+                continue;
+            }
+            let queue = self.queues.get(topic, id);
+            let derivation = Derivation::of(&view, &queue, self.delays, &mut hashes);
+            if derivation.queued && derivation.queue_offset >= queue.next() {
+                self.queues.skip_to(&queue, derivation.queue_offset)?;
+                queue.assign();
+                queue.push(derivation.queue_offset, derivation.unit);
+            }
+        }
+        self.queues.write_out()
+    }
+}
+
+/// Queues whose next message in the log is not the next one of the queue.
+#[derive(Debug, Default)]
+struct Gaps(BTreeSet<(String, u32)>);
+
+/// Log offset behind the last message of a queue; 0 if it has none.
+fn queue_end(queue: &Queue) -> io::Result<u64> {
+    let Some(last) = queue.next().checked_sub(1) else { return Ok(0) };
+    let mut units = smallvec::SmallVec::new();
+    queue.units(last, 1, true, &mut units)?;
+    Ok(units.first().filter(|unit| !unit.is_blank()).map_or(0, Unit::end))
+}

@@ -1,0 +1,111 @@
+//! Room on the disk: deleting old segments, and refusing appends before the disk is full.
+//!
+//! Rules of the reference (store format §21): segments past `fileReservedTime` go at the hours of
+//! `deleteWhen`, or at any hour above `diskMaxUsedSpaceRatio`; above `diskSpaceCleanForciblyRatio` the
+//! oldest go whatever their age; above `diskSpaceWarningLevelRatio` appends are refused. A segment's age
+//! is that of its file's last change, and the one that is written never goes. What the log loses,
+//! consume queues and index lose after it.
+
+use std::io;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::queue::Unit;
+use crate::store::Inner;
+
+/// When the keeper looks next.
+#[derive(Debug, Default)]
+pub(crate) struct Retention(Mutex<Next>);
+
+#[derive(Debug, Default)]
+struct Next {
+    space: Duration,
+    delete: Duration,
+}
+
+/// Time between looks at the free space while appends are refused, or might have to be.
+const LOOK_AT_SPACE: Duration = Duration::from_secs(1);
+
+impl Inner {
+    /// Looks at the disk, when it is time to.
+    pub(crate) fn keep_disk(&self) {
+        let now = self.env.clock.mono();
+        let mut next = self.retention.0.lock();
+        if now < next.space {
+            return;
+        }
+        next.space = now + LOOK_AT_SPACE;
+        let kept = self.look_at_space().and_then(|used| {
+            if now < next.delete && !self.health.is_full() {
+                return Ok(());
+            }
+            next.delete = now + Duration::from_millis(self.settings.retention_interval_ms);
+            self.delete_old(used)
+        });
+        if let Err(error) = kept {
+            tracing::error!(%error, "cannot look after the disk's free space");
+        }
+    }
+
+    /// Refuses appends while the disk is too full. Returns its used share, percent.
+    fn look_at_space(&self) -> io::Result<u32> {
+        let space = self.env.disk.space(&self.log.dir)?;
+        let taken = space.total.saturating_sub(space.free);
+        let used = u32::try_from(taken.saturating_mul(100) / space.total.max(1)).unwrap_or(100);
+        let limit = self.settings.disk_full_percent;
+        let full = used > limit || space.free == 0;
+        if full != self.health.is_full() {
+            tracing::warn!(
+                used_percent = used,
+                limit_percent = limit,
+                refusing = full,
+                "free space of the disk"
+            );
+        }
+        self.health.set_full(full.then_some(used), limit);
+        Ok(used)
+    }
+
+    /// Deletes segments whose time has come.
+    pub(crate) fn delete_old(&self, used_percent: u32) -> io::Result<()> {
+        let settings = &self.settings;
+        let now = self.env.clock.wall_ms();
+        let hour = u32::try_from(now.rem_euclid(86_400_000) / 3_600_000).unwrap_or(0);
+        let hours = settings.delete_when.split(';');
+        let is_hour = hours.filter_map(|text| text.trim().parse().ok()).any(|at: u32| at == hour);
+        let force = settings.clean_forcibly && used_percent > settings.disk_force_percent;
+        if !is_hour && used_percent <= settings.disk_clean_percent && !force {
+            return Ok(());
+        }
+        let reserved_ms = i64::from(settings.retention_hours) * 3_600_000;
+        let mut deleted = 0;
+        for entry in self.env.disk.list(&self.log.dir)? {
+            let expired = entry.modified_ms.saturating_add(reserved_ms) <= now;
+            let first = self.log.min_offset();
+            let is_first = entry.name == crate::segment::file_name(first);
+            if !is_first
+                || !(expired || force)
+                || deleted == settings.delete_batch
+                || self.marks.dispatched() < first + self.log.segment_bytes
+                || self.log.segments().0.len() < 2
+            {
+                break;
+            }
+            tracing::info!(segment = first, expired, used_percent, "deleting a commit log file");
+            self.log.remove_first()?;
+            deleted += 1;
+        }
+        if deleted > 0 { self.follow_log() } else { Ok(()) }
+    }
+
+    /// Deletes what refers to deleted segments only.
+    fn follow_log(&self) -> io::Result<()> {
+        let log_min = self.log.min_offset();
+        self.queues.set_log_min(log_min);
+        for queue in self.queues.all() {
+            queue.files.expire(queue.next(), |unit: Unit| unit.physical < log_min)?;
+        }
+        self.derived.index.as_ref().map_or(Ok(()), |index| index.expire(log_min))
+    }
+}

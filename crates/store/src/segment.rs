@@ -1,0 +1,119 @@
+//! Segments: the files of the commit log, each of the configured size, named by its first offset.
+//!
+//! Every file has its full length from creation (store format §2): its blocks are reserved before it is
+//! used, so that an append cannot run out of space. A file is written with `write_at` only and never
+//! made shorter, therefore it can be mapped for reading at any time.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwapOption;
+use env::Disk;
+use env::disk::{File, Map};
+
+use crate::limits;
+
+/// One file of the commit log.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    /// Log offset of its first byte.
+    pub(crate) base: u64,
+    /// Its bytes.
+    pub(crate) size: u64,
+    /// The file.
+    pub(crate) file: File,
+    /// Where it lies.
+    pub(crate) path: PathBuf,
+    map: ArcSwapOption<Map>,
+    /// Tick of the last use of the map.
+    used: AtomicU64,
+}
+
+/// Name of the segment file that starts at `base`.
+pub(crate) fn file_name(base: u64) -> String {
+    format!("{base:020}")
+}
+
+impl Segment {
+    /// A segment whose file exists.
+    pub(crate) fn new(base: u64, size: u64, file: File, path: PathBuf) -> Segment {
+        Segment { base, size, file, path, map: ArcSwapOption::empty(), used: AtomicU64::new(0) }
+    }
+
+    /// Creates the file of a segment, with all its blocks, durably.
+    pub(crate) fn create(disk: &Disk, dir: &Path, base: u64, size: u64) -> io::Result<Segment> {
+        let path = dir.join(file_name(base));
+        let file = disk.create(&path)?;
+        let ready = file.allocate(size).and_then(|()| file.sync_data());
+        if let Err(error) = ready.and_then(|()| disk.sync_dir(dir)) {
+            // Best effort: the caller reports the first error, and opening copes with what is left.
+            let _ = disk.remove(&path);
+            return Err(error);
+        }
+        Ok(Segment::new(base, size, file, path))
+    }
+
+    /// Log offset behind the last byte.
+    pub(crate) fn end(&self) -> u64 {
+        self.base + self.size
+    }
+}
+
+/// The segments of a log at one moment, in order and without gaps.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Segments(pub(crate) Vec<Arc<Segment>>);
+
+impl Segments {
+    /// The segment that holds the offset.
+    pub(crate) fn find(&self, offset: u64) -> Option<&Arc<Segment>> {
+        let first = self.0.first()?;
+        let index = offset.checked_sub(first.base)? / first.size;
+        self.0.get(usize::try_from(index).ok()?)
+    }
+
+    /// Log offset of the first byte that is still there.
+    pub(crate) fn min_offset(&self) -> u64 {
+        self.0.first().map_or(0, |segment| segment.base)
+    }
+}
+
+/// Decides which segments are mapped: at most [`limits::MAPPED_SEGMENTS`], the least recently used one
+/// goes first.
+#[derive(Debug, Default)]
+pub(crate) struct Maps {
+    tick: AtomicU64,
+    mapped: parking_lot::Mutex<Vec<Arc<Segment>>>,
+}
+
+impl Maps {
+    /// The map of a segment, made on first use.
+    pub(crate) fn get(&self, segment: &Arc<Segment>) -> io::Result<Map> {
+        segment.used.store(self.tick.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+        if let Some(map) = &*segment.map.load() {
+            return Ok(Map::clone(map));
+        }
+        let mut mapped = self.mapped.lock();
+        if let Some(map) = &*segment.map.load() {
+            return Ok(Map::clone(map));
+        }
+        let map = segment.file.map(segment.size)?;
+        if mapped.len() >= limits::MAPPED_SEGMENTS {
+            let used = |segment: &Arc<Segment>| segment.used.load(Ordering::Relaxed);
+            let oldest = (0..mapped.len()).min_by_key(|index| used(&mapped[*index]));
+            if let Some(oldest) = oldest {
+                mapped.swap_remove(oldest).map.store(None);
+            }
+        }
+        segment.map.store(Some(Arc::new(map.clone())));
+        mapped.push(Arc::clone(segment));
+        Ok(map)
+    }
+
+    /// Drops the map of a segment that was deleted.
+    pub(crate) fn forget(&self, segment: &Arc<Segment>) {
+        self.mapped.lock().retain(|mapped| !Arc::ptr_eq(mapped, segment));
+        segment.map.store(None);
+    }
+}

@@ -1,0 +1,82 @@
+//! The store's settings, under RocketMQ's keys.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::delay::DelayLevels;
+
+env::choice! {
+    /// What the answer to a send waits for (`flushDiskType`).
+    pub enum FlushDiskType {
+        /// The page cache: survives the end of the process, not a power cut.
+        Async = "ASYNC_FLUSH",
+        /// The device: survives a power cut.
+        Sync = "SYNC_FLUSH",
+    }
+}
+
+env::settings! {
+    /// Settings of the store.
+    pub struct StoreSettings in "store";
+    "storePathRootDir" => root: PathBuf = PathBuf::from("./apogee-data/store"), "directory of everything stored";
+    "mappedFileSizeCommitLog" => segment_bytes: u64 = 1 << 30, range 4096..=1 << 30, "bytes of one commit log file; never change it on existing data";
+    "mappedFileSizeConsumeQueue" => queue_file_bytes: u64 = 6_000_000, range 20..=1 << 30, "bytes of one consume queue file, a multiple of 20; never change it on existing data";
+    "maxHashSlotNum" => index_slots: u32 = 5_000_000, range 1..=100_000_000, "hash slots of one index file; never change it on existing data";
+    "maxIndexNum" => index_items: u32 = 20_000_000, range 2..=100_000_000, "items of one index file; never change it on existing data";
+    "messageIndexEnable" => index: bool = true, "whether messages can be found by key";
+    "flushDiskType" => flush: FlushDiskType = FlushDiskType::Async, "what the answer to a send waits for";
+    "flushIntervalCommitLog" => flush_interval_ms: u64 = 500, range 1..=60_000, "milliseconds between syncs of the commit log with ASYNC_FLUSH";
+    "syncFlushTimeout" => sync_flush_timeout_ms: u64 = 5000, range 1..=600_000, "milliseconds after which a send stops waiting for SYNC_FLUSH";
+    "osPageCacheBusyTimeOutMills" => append_timeout_ms: u64 = 1000, range 1..=60_000, "milliseconds a send may wait for the log before it is refused as busy";
+    "commitLogDirtyBytesMax" => dirty_bytes_max: u64 = 0, "bytes of the log that may await the device; 0 is 1 GiB or an eighth of the memory, whichever is less";
+    "enabledAppendPropCRC" => property_crc: bool = false, "whether each record ends in a checksum of its whole content";
+    "checkCRCOnRecover" => check_body_crc: bool = true, "whether recovery checks the checksum of bodies";
+    "messageDelayLevel" => delay_levels: String = "1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h".to_owned(), "delays of the levels 1, 2, …";
+    "fileReservedTime" => retention_hours: u32 = 72, range 0..=876_000, "hours after which a commit log file may be deleted";
+    "deleteWhen" => delete_when: String = "04".to_owned(), "hours of the day (UTC) at which old files are deleted, separated by ;";
+    "cleanResourceInterval" => retention_interval_ms: u64 = 10_000, range 10..=3_600_000, "milliseconds between looks at what may be deleted";
+    "deleteFileBatchMax" => delete_batch: u32 = 10, range 1..=1000, "commit log files deleted in one go";
+    "cleanFileForciblyEnable" => clean_forcibly: bool = true, "whether files are deleted before their time when the disk runs full";
+    "diskMaxUsedSpaceRatio" => disk_clean_percent: u32 = 75, range 1..=99, "percentage of the disk above which files past their time are deleted at any hour";
+    "diskSpaceCleanForciblyRatio" => disk_force_percent: u32 = 85, range 1..=99, "percentage of the disk above which the oldest files are deleted";
+    "diskSpaceWarningLevelRatio" => disk_full_percent: u32 = 90, range 1..=100, "percentage of the disk above which sends are refused";
+    unused Durability "transientStorePoolEnable" = "false";
+    unused Durability "enableDLegerCommitLog" = "false";
+    unused Durability "storeType" = "default";
+    unused Durability "rocksdbCQDoubleWriteEnable" = "false";
+    unused Durability "enableConsumeQueueExt" = "false";
+    unused Durability "forceVerifyPropCRC" = "false";
+}
+
+impl StoreSettings {
+    /// The smallest values that work, so that tests meet every edge all the time: segments of 4 KiB,
+    /// queue files of 8 units, index files of 7 slots and 16 items.
+    pub fn test_min(root: impl Into<PathBuf>) -> StoreSettings {
+        StoreSettings {
+            root: root.into(),
+            segment_bytes: 4096,
+            queue_file_bytes: 160,
+            index_slots: 7,
+            index_items: 16,
+            flush_interval_ms: 20,
+            disk_full_percent: 100,
+            ..StoreSettings::default()
+        }
+    }
+
+    /// The delay levels as durations.
+    ///
+    /// # Errors
+    /// When the text is not a list of delays; says which word is wrong.
+    pub fn delays(&self) -> Result<DelayLevels, String> {
+        DelayLevels::parse(&self.delay_levels)
+    }
+
+    pub(crate) fn append_timeout(&self) -> Duration {
+        Duration::from_millis(self.append_timeout_ms)
+    }
+
+    pub(crate) fn sync(&self) -> bool {
+        self.flush == FlushDiskType::Sync
+    }
+}

@@ -1,0 +1,235 @@
+//! What the store knows of its own past: `apogee/state`, and the reference's `checkpoint`.
+//!
+//! `apogee/state` says how far everything derived from the log was written and synced, in which run of
+//! the machine, and whether the store was closed. It is a hint that saves reading the log: without it,
+//! or when another program has used the directory since (its `checkpoint` is then another), recovery
+//! starts from the reference's files.
+//!
+//! Layout, big endian, in two sectors of 512 bytes written in turn (the valid one with the higher number
+//! counts): magic `APOGEEST`, version u32 = 1, flags u32 (1 = closed), number u64, written u64, synced
+//! u64, checksums of the checkpoint before and now 2 × u32, boot id 36 bytes, CRC-32 u32 of the 84 bytes
+//! before.
+
+use std::io;
+use std::path::Path;
+
+use env::Disk;
+use env::disk::File;
+
+const MAGIC: &[u8; 8] = b"APOGEEST";
+const VERSION: u32 = 1;
+const SIZE: usize = 88;
+const SECTOR: u64 = 512;
+const CHECKPOINT_BYTES: u64 = 4096;
+const CHECKPOINT_USED: usize = 40;
+
+/// The content of `apogee/state`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct State {
+    /// Whether everything was written and synced and nothing changed since.
+    pub(crate) closed: bool,
+    /// Log offset up to which everything derived is in its files.
+    pub(crate) written: u64,
+    /// Log offset up to which the log and everything derived survive a power cut.
+    pub(crate) synced: u64,
+    /// Checksums of the `checkpoint` that was there before the last change of it, and after.
+    pub(crate) checkpoints: [u32; 2],
+    /// Run of the machine.
+    pub(crate) boot_id: String,
+}
+
+/// The file `apogee/state`.
+#[derive(Debug)]
+pub(crate) struct StateFile {
+    file: File,
+    number: u64,
+    last: Option<State>,
+}
+
+impl StateFile {
+    /// Opens the file, and reads it if it has valid content.
+    pub(crate) fn open(disk: &Disk, root: &Path) -> io::Result<(StateFile, Option<State>)> {
+        let dir = root.join("apogee");
+        disk.create_dir_all(&dir)?;
+        let file = disk.create(&dir.join("state"))?;
+        disk.sync_dir(&dir)?;
+        disk.sync_dir(root)?;
+        let mut newest: Option<(u64, State)> = None;
+        for sector in 0..2 {
+            let mut bytes = [0; SIZE];
+            let read = file.read_at(&mut bytes, sector * SECTOR)?;
+            if read == SIZE
+                && let Some((number, state)) = decode(&bytes)
+                && newest.as_ref().is_none_or(|(known, _)| number > *known)
+            {
+                newest = Some((number, state));
+            }
+        }
+        let number = newest.as_ref().map_or(0, |(number, _)| *number);
+        let state = newest.map(|(_, state)| state);
+        Ok((StateFile { file, number, last: state.clone() }, state))
+    }
+
+    /// Writes the state, if it is another than the last; with `sync`, durably.
+    pub(crate) fn write(&mut self, state: &State, sync: bool) -> io::Result<()> {
+        if self.last.as_ref() != Some(state) {
+            self.number += 1;
+            let sector = self.number % 2;
+            self.file.write_at(&encode(self.number, state), sector * SECTOR)?;
+            self.last = Some(state.clone());
+        }
+        if sync { self.file.sync_data() } else { Ok(()) }
+    }
+}
+
+fn encode(number: u64, state: &State) -> [u8; SIZE] {
+    let mut bytes = [0; SIZE];
+    let boot_id = state.boot_id.as_bytes();
+    let parts: [&[u8]; 9] = [
+        MAGIC,
+        &VERSION.to_be_bytes(),
+        &u32::from(state.closed).to_be_bytes(),
+        &number.to_be_bytes(),
+        &state.written.to_be_bytes(),
+        &state.synced.to_be_bytes(),
+        &state.checkpoints[0].to_be_bytes(),
+        &state.checkpoints[1].to_be_bytes(),
+        &boot_id[..boot_id.len().min(36)],
+    ];
+    let mut at = 0;
+    for part in parts {
+        bytes[at..at + part.len()].copy_from_slice(part);
+        at += part.len();
+    }
+    let crc = crc32fast::hash(&bytes[..SIZE - 4]);
+    bytes[SIZE - 4..].copy_from_slice(&crc.to_be_bytes());
+    bytes
+}
+
+fn decode(bytes: &[u8; SIZE]) -> Option<(u64, State)> {
+    let u32_at = |at: usize| bytes[at..].first_chunk().map(|b| u32::from_be_bytes(*b));
+    let u64_at = |at: usize| bytes[at..].first_chunk().map(|b| u64::from_be_bytes(*b));
+    let whole = u32_at(SIZE - 4)? == crc32fast::hash(&bytes[..SIZE - 4]);
+    if !whole || !bytes.starts_with(MAGIC) || u32_at(8)? != VERSION {
+        return None;
+    }
+    let state = State {
+        closed: u32_at(12)? == 1,
+        written: u64_at(24)?,
+        synced: u64_at(32)?,
+        checkpoints: [u32_at(40)?, u32_at(44)?],
+        boot_id: String::from_utf8_lossy(&bytes[48..84]).trim_end_matches('\0').to_owned(),
+    };
+    Some((u64_at(16)?, state))
+}
+
+/// The reference's `checkpoint`; timestamps are store timestamps of messages (store format §10).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Checkpoint {
+    /// Last message that is durable in the log.
+    pub(crate) log_ms: i64,
+    /// Last message that is durable in the consume queues.
+    pub(crate) queues_ms: i64,
+    /// Last message of the last full index file.
+    pub(crate) index_ms: i64,
+    /// Offset that a master has flushed, for slaves.
+    pub(crate) master_flushed: i64,
+    /// Log offset up to which messages are confirmed.
+    pub(crate) confirmed: i64,
+}
+
+impl Checkpoint {
+    /// Reads the file; zeros where there is none.
+    pub(crate) fn read(disk: &Disk, root: &Path) -> io::Result<Checkpoint> {
+        let mut bytes = [0; CHECKPOINT_USED];
+        match disk.open(&root.join("checkpoint")) {
+            Ok(file) => file.read_at(&mut bytes, 0)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+            Err(error) => return Err(error),
+        };
+        let field =
+            |index: usize| bytes[index * 8..].first_chunk().map_or(0, |b| i64::from_be_bytes(*b));
+        Ok(Checkpoint {
+            log_ms: field(0),
+            queues_ms: field(1),
+            index_ms: field(2),
+            master_flushed: field(3),
+            confirmed: field(4),
+        })
+    }
+
+    fn encode(&self) -> [u8; CHECKPOINT_USED] {
+        let mut bytes = [0; CHECKPOINT_USED];
+        let fields =
+            [self.log_ms, self.queues_ms, self.index_ms, self.master_flushed, self.confirmed];
+        for (index, field) in fields.iter().enumerate() {
+            bytes[index * 8..index * 8 + 8].copy_from_slice(&field.to_be_bytes());
+        }
+        bytes
+    }
+
+    /// Checksum by which a later start recognizes it.
+    pub(crate) fn checksum(&self) -> u32 {
+        crc32fast::hash(&self.encode())
+    }
+
+    /// Writes the file, durably.
+    pub(crate) fn write(&self, disk: &Disk, root: &Path) -> io::Result<()> {
+        let file = disk.create(&root.join("checkpoint"))?;
+        if file.len()? < CHECKPOINT_BYTES {
+            file.set_len(CHECKPOINT_BYTES)?;
+        }
+        file.write_at(&self.encode(), 0)?;
+        file.sync_data()
+    }
+
+    /// Store timestamp up to which everything is durable, for choosing where a crashed directory of the
+    /// reference is read from.
+    pub(crate) fn safe_ms(&self) -> i64 {
+        (self.log_ms.min(self.queues_ms) - 3000).max(0)
+    }
+}
+
+/// Marks the store as open: a file `abort` with the process id, which a clean close removes.
+pub(crate) fn create_abort(disk: &Disk, root: &Path) -> io::Result<()> {
+    let file = disk.create(&root.join("abort"))?;
+    let text = std::process::id().to_string();
+    file.set_len(text.len() as u64)?;
+    file.write_at(text.as_bytes(), 0)?;
+    file.sync_data()?;
+    disk.sync_dir(root)
+}
+
+/// Marks the store as closed.
+pub(crate) fn remove_abort(disk: &Disk, root: &Path) -> io::Result<()> {
+    match disk.remove(&root.join("abort")) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => disk.sync_dir(root),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// State and checkpoint survive writing and reading; a torn newer state leaves the older one.
+    #[test]
+    fn round_trip() {
+        let (disk, root) = (Disk::mem(), Path::new("/s"));
+        disk.create_dir_all(root).unwrap();
+        let (mut file, none) = StateFile::open(&disk, root).unwrap();
+        assert_eq!(none, None);
+        let boot_id = "0b6d3f5e-7c1a-4a7e-9d55-0123456789ab".to_owned();
+        let old = State { written: 5, synced: 4, checkpoints: [1, 2], boot_id, closed: false };
+        let new = State { written: 9, closed: true, ..old.clone() };
+        file.write(&old, true).unwrap();
+        file.write(&new, true).unwrap();
+        assert_eq!(StateFile::open(&disk, root).unwrap().1, Some(new));
+        disk.open(&root.join("apogee/state")).unwrap().write_at(&[0xFF], 30).unwrap();
+        assert_eq!(StateFile::open(&disk, root).unwrap().1, Some(old));
+        let checkpoint = Checkpoint { log_ms: 5000, queues_ms: 4000, ..Checkpoint::default() };
+        checkpoint.write(&disk, root).unwrap();
+        assert_eq!(Checkpoint::read(&disk, root).unwrap(), checkpoint);
+        assert_eq!(checkpoint.safe_ms(), 1000);
+    }
+}
