@@ -32,17 +32,25 @@ import org.apache.rocketmq.common.message.MessageDecoder;
 import org.apache.rocketmq.common.message.MessageExt;
 import org.apache.rocketmq.common.message.MessageQueue;
 import org.apache.rocketmq.common.sysflag.PullSysFlag;
+import org.apache.rocketmq.remoting.CommandCustomHeader;
+import org.apache.rocketmq.remoting.protocol.DataVersion;
 import org.apache.rocketmq.remoting.protocol.RemotingCommand;
 import org.apache.rocketmq.remoting.protocol.body.LockBatchRequestBody;
 import org.apache.rocketmq.remoting.protocol.body.UnlockBatchRequestBody;
 import org.apache.rocketmq.remoting.protocol.header.GetAllSubscriptionGroupRequestHeader;
 import org.apache.rocketmq.remoting.protocol.header.GetAllTopicConfigRequestHeader;
+import org.apache.rocketmq.remoting.protocol.header.GetBrokerMemberGroupRequestHeader;
 import org.apache.rocketmq.remoting.protocol.header.GetMaxOffsetRequestHeader;
 import org.apache.rocketmq.remoting.protocol.header.PullMessageRequestHeader;
 import org.apache.rocketmq.remoting.protocol.header.QueryConsumerOffsetRequestHeader;
 import org.apache.rocketmq.remoting.protocol.header.QueryMessageRequestHeader;
 import org.apache.rocketmq.remoting.protocol.header.SendMessageRequestHeader;
 import org.apache.rocketmq.remoting.protocol.header.UpdateConsumerOffsetRequestHeader;
+import org.apache.rocketmq.remoting.protocol.header.namesrv.BrokerHeartbeatRequestHeader;
+import org.apache.rocketmq.remoting.protocol.header.namesrv.QueryDataVersionRequestHeader;
+import org.apache.rocketmq.remoting.protocol.header.namesrv.RegisterTopicRequestHeader;
+import org.apache.rocketmq.remoting.protocol.route.QueueData;
+import org.apache.rocketmq.remoting.protocol.route.TopicRouteData;
 import org.apache.rocketmq.remoting.protocol.subscription.SubscriptionGroupConfig;
 import org.apache.rocketmq.tools.admin.DefaultMQAdminExt;
 
@@ -51,6 +59,7 @@ public final class WireScenario {
     private static final String ONEWAY = "oneway";
     private static final String PUSHED = "pushed";
     private static final String TOPIC = "Orders";
+    private static final String CLUSTER = "DefaultCluster";
     private static final String GROUP = "order-service";
     private static final long TIMEOUT = 5000;
     /** Longer than the session: what repeats in the background would only be noise. */
@@ -85,6 +94,8 @@ public final class WireScenario {
         start();
         if (mode.equals("long-names")) {
             sendWithLongNames();
+        } else if (mode.equals("name-server")) {
+            nameServer();
         } else {
             topicsAndGroups();
             routes();
@@ -187,6 +198,67 @@ public final class WireScenario {
         session.record(206, 0, "", () -> api.getTopicListFromNameServer(TIMEOUT));
     }
 
+    /** What administrators and brokers ask a name server for, besides routes. */
+    private void nameServer() throws Exception {
+        api.createTopic(broker, "TBW102", new TopicConfig(TOPIC, 4, 4, 6), TIMEOUT);
+        session.record(100, 0, "", () -> api.putKVConfigValue("ORDER_TOPIC_CONFIG", TOPIC, brokerName + ":4", TIMEOUT));
+        session.record(101, 0, "", () -> api.getKVConfigValue("ORDER_TOPIC_CONFIG", TOPIC, TIMEOUT));
+        session.record(101, 22, "unknown", () -> api.getKVConfigValue("ORDER_TOPIC_CONFIG", "NoSuchTopic", TIMEOUT));
+        session.record(105, 0, "ordered", () -> api.getTopicRouteInfoFromNameServer(TOPIC, TIMEOUT));
+        session.record(219, 0, "", () -> api.getKVListByNamespace("ORDER_TOPIC_CONFIG", TIMEOUT));
+        session.record(219, 22, "unknown", () -> api.getKVListByNamespace("NoSuchNamespace", TIMEOUT));
+        session.record(102, 0, "", () -> api.deleteKVConfigValue("ORDER_TOPIC_CONFIG", TOPIC, TIMEOUT));
+        session.record(205, 0, "", () -> api.wipeWritePermOfBroker(namesrv, brokerName, TIMEOUT));
+        session.record(327, 0, "", () -> api.addWritePermOfBroker(namesrv, brokerName, TIMEOUT));
+        session.record(224, 0, "", () -> api.getTopicsByCluster(CLUSTER, TIMEOUT));
+        session.record(304, 0, "", () -> api.getSystemTopicList(TIMEOUT));
+        session.record(311, 0, "", () -> api.getUnitTopicList(false, TIMEOUT));
+        session.record(312, 0, "", () -> api.getHasUnitSubTopicList(false, TIMEOUT));
+        session.record(313, 0, "", () -> api.getHasUnitSubUnUnitTopicList(false, TIMEOUT));
+        Properties limits = new Properties();
+        limits.setProperty("deleteTopicWithBrokerRegistration", "false");
+        session.record(318, 0, "", () -> api.updateNameServerConfig(limits, List.of(namesrv), TIMEOUT));
+        Properties paths = new Properties();
+        paths.setProperty("kvConfigPath", "elsewhere.json");
+        session.record(318, 16, "path", () -> api.updateNameServerConfig(paths, List.of(namesrv), TIMEOUT));
+        session.record(319, 0, "", () -> api.getNameServerConfig(List.of(namesrv), TIMEOUT));
+        asBroker();
+    }
+
+    private void asBroker() throws Exception {
+        QueryDataVersionRequestHeader version = new QueryDataVersionRequestHeader();
+        version.setBrokerAddr(broker);
+        version.setBrokerId(0L);
+        version.setBrokerName(brokerName);
+        version.setClusterName(CLUSTER);
+        session.record(322, 0, "changed", () -> tellNamesrv(322, version, new DataVersion().encode()));
+        BrokerHeartbeatRequestHeader heartbeat = new BrokerHeartbeatRequestHeader();
+        heartbeat.setBrokerAddr(broker);
+        heartbeat.setBrokerName(brokerName);
+        heartbeat.setClusterName(CLUSTER);
+        session.record(904, 0, "", () -> tellNamesrv(904, heartbeat, null));
+        GetBrokerMemberGroupRequestHeader members = new GetBrokerMemberGroupRequestHeader();
+        members.setBrokerName(brokerName);
+        members.setClusterName(CLUSTER);
+        session.record(901, 0, "", () -> tellNamesrv(901, members, null));
+        RegisterTopicRequestHeader topic = new RegisterTopicRequestHeader();
+        topic.setTopic("RegisteredTopic");
+        TopicRouteData route = new TopicRouteData();
+        QueueData queues = new QueueData();
+        queues.setBrokerName(brokerName);
+        queues.setReadQueueNums(2);
+        queues.setWriteQueueNums(2);
+        queues.setPerm(6);
+        route.setQueueDatas(List.of(queues));
+        session.record(217, 0, "", () -> tellNamesrv(217, topic, route.encode()));
+    }
+
+    private RemotingCommand tellNamesrv(int code, CommandCustomHeader header, byte[] body) throws Exception {
+        RemotingCommand request = RemotingCommand.createRequestCommand(code, header);
+        request.setBody(body);
+        return api.getRemotingClient().invokeSync(namesrv, request, TIMEOUT);
+    }
+
     private void withoutAutoCreatedGroups() throws Exception {
         setting("autoCreateSubscriptionGroup", "false");
         session.record(352, 26, "unknown", () -> api.getSubscriptionGroupConfig(broker, "no-such-group", TIMEOUT));
@@ -210,7 +282,7 @@ public final class WireScenario {
         session.record(215, 0, "", () -> api.deleteTopicInBroker(broker, "Payments", TIMEOUT));
         session.record(215, 29, "system_topic", () -> api.deleteTopicInBroker(broker, "SCHEDULE_TOPIC_XXXX", TIMEOUT));
         session.record(216, 0, "", () -> api.deleteTopicInNameServer(namesrv, "Payments", TIMEOUT));
-        session.record(216, 0, "cluster", () -> api.deleteTopicInNameServer(namesrv, "DefaultCluster", "Empty", TIMEOUT));
+        session.record(216, 0, "cluster", () -> api.deleteTopicInNameServer(namesrv, CLUSTER, "Empty", TIMEOUT));
     }
 
     private void unknownCodes() throws Exception {
@@ -219,7 +291,7 @@ public final class WireScenario {
         session.record(9998, 3, "namesrv", () -> api.getRemotingClient().invokeSync(namesrv, toNamesrv, TIMEOUT));
     }
 
-    private RemotingCommand invoke(int code, org.apache.rocketmq.remoting.CommandCustomHeader header) throws Exception {
+    private RemotingCommand invoke(int code, CommandCustomHeader header) throws Exception {
         return api.getRemotingClient().invokeSync(broker, RemotingCommand.createRequestCommand(code, header), TIMEOUT);
     }
 

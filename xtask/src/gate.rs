@@ -21,13 +21,14 @@ pub(crate) enum Extent {
 /// One command of the gate.
 struct Step {
     name: &'static str,
-    args: Vec<&'static str>,
+    args: Vec<String>,
     variables: Vec<(&'static str, String)>,
 }
 
 impl Step {
-    fn new(name: &'static str, args: &[&'static str]) -> Self {
-        Self { name, args: args.to_vec(), variables: Vec::new() }
+    fn new(name: &'static str, args: &[&str]) -> Self {
+        let args = args.iter().map(|arg| (*arg).to_owned()).collect();
+        Self { name, args, variables: Vec::new() }
     }
 
     fn with(mut self, variable: &'static str, value: impl ToString) -> Self {
@@ -71,7 +72,7 @@ fn gate() -> Vec<Step> {
 }
 
 /// The long tests. Counts are read by the tests themselves.
-fn long(extent: Extent) -> Vec<Step> {
+fn long(extent: Extent) -> anyhow::Result<Vec<Step>> {
     let share = |count: u32| if extent == Extent::Quick { count / 10 } else { count };
     let mut steps = vec![
         Step::new("store against its model", &["test", "--release", "-p", "apogee-store"])
@@ -80,19 +81,30 @@ fn long(extent: Extent) -> Vec<Step> {
         Step::new("end to end, with kills", &["test", "--release", "-p", "apogee-e2e"])
             .with("APOGEE_KILL_POINTS", share(100)),
     ];
-    if workspace().join("fuzz").is_dir() && has_fuzzer() {
-        let seconds =
-            if extent == Extent::Quick { "-max_total_time=30" } else { "-max_total_time=300" };
-        for target in ["frame", "record", "recovery"] {
-            steps.push(Step::new("fuzzing", &["+nightly", "fuzz", "run", target, "--", seconds]));
-        }
+    let seconds = if extent == Extent::Quick { 30 } else { 300 };
+    let limit = format!("-max_total_time={seconds}");
+    let targets = if has_fuzzer() { fuzz_targets()? } else { Vec::new() };
+    for target in targets {
+        steps.push(Step::new("fuzzing", &["+nightly", "fuzz", "run", &target, "--", &limit]));
     }
-    steps
+    Ok(steps)
 }
 
+/// Without a fuzzer on this machine, the tests still replay the corpus.
 fn has_fuzzer() -> bool {
     let output = Command::new("cargo").args(["+nightly", "fuzz", "--version"]).output();
     output.is_ok_and(|output| output.status.success())
+}
+
+/// Names of the programs under `fuzz/fuzz_targets`.
+fn fuzz_targets() -> anyhow::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(workspace().join("fuzz/fuzz_targets"))? {
+        let path = entry?.path();
+        names.extend(path.file_stem().and_then(|name| name.to_str()).map(str::to_owned));
+    }
+    names.sort_unstable();
+    Ok(names)
 }
 
 /// What every change must pass.
@@ -107,7 +119,7 @@ pub(crate) fn test() -> anyhow::Result<()> {
 pub(crate) fn prove(extent: Extent) -> anyhow::Result<()> {
     let mut report = String::from("| what | command | time | result |\n|---|---|---|---|\n");
     let mut failed = Vec::new();
-    for step in gate().into_iter().chain(long(extent)) {
+    for step in gate().into_iter().chain(long(extent)?) {
         let (time, result) = match step.run() {
             Ok(time) => (format!("{:.0} s", time.as_secs_f64()), "holds"),
             Err(error) => {

@@ -39,7 +39,8 @@ fn main() -> anyhow::Result<()> {
             fixtures::store::capture_all(None)
         }
         ["fixtures", "wire"] => fixtures::wire::capture_all(),
-        ["fixtures", "wire", format] => fixtures::wire::capture(format),
+        ["fixtures", "wire", format] => fixtures::wire::capture(format, None),
+        ["fixtures", "wire", format, scenario] => fixtures::wire::capture(format, Some(scenario)),
         ["fixtures", "store"] => fixtures::store::capture_all(None),
         ["fixtures", "store", name] => fixtures::store::capture_all(Some(name)),
         ["compare", ..] => compare::run(&args[1..]),
