@@ -345,7 +345,7 @@ impl Inner {
         loop {
             let mut pending = self.appender.pending.lock();
             let waited = |first: &Waiting| now.saturating_sub(first.since);
-            if !pending.batches.front().is_some_and(|first| waited(first) >= min) {
+            if pending.batches.front().is_none_or(|first| waited(first) < min) {
                 break;
             }
             let first = pending.batches.pop_front().expect("there is a front");

@@ -23,6 +23,7 @@ mod error;
 mod flush;
 mod health;
 mod index;
+pub mod inspect;
 pub mod limits;
 mod load;
 mod log;

@@ -108,9 +108,9 @@ impl Inner {
         let queue = self.queues.get(topic, id);
         let record = Derivation::of(view, &queue, &self.delays, hashes);
         let (physical, store_timestamp) = (record.unit.physical, record.store_timestamp);
-        let items =
+        let mut items =
             record.hashes.iter().map(|hash| Item { hash: *hash, physical, store_timestamp });
-        items.map(|item| index.put_back(item)).collect()
+        items.try_for_each(|item| index.put_back(item))
     }
 
     fn checkpoint_if_due(&self) -> io::Result<()> {

@@ -324,8 +324,8 @@ impl Recovery<'_> {
             Left::ReferenceClosed | Left::ReferenceCrashed => file_end,
         };
         zero_from(&segment.file, from, to.max(from))?;
-        let unsynced = self.segments.0.iter().filter(|segment| segment.end() > synced);
-        unsynced.map(|segment| segment.file.sync_data()).collect::<io::Result<()>>()?;
+        let mut unsynced = self.segments.0.iter().filter(|segment| segment.end() > synced);
+        unsynced.try_for_each(|segment| segment.file.sync_data())?;
         self.disk.sync_dir(&self.root.join("commitlog"))
     }
 

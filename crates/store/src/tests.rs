@@ -218,8 +218,11 @@ fn concurrent_appends() {
     }
 }
 
+/// Topic, id and messages of a queue.
+type Content = (String, u32, Vec<(u64, Bytes)>);
+
 /// All that is in a store, for comparing it with itself later.
-fn content(store: &Store) -> Vec<(String, u32, Vec<(u64, Bytes)>)> {
+fn content(store: &Store) -> Vec<Content> {
     let mut queues = store.queues();
     queues.sort_by_key(|queue| (queue.topic().to_owned(), queue.id()));
     let all = |queue: Arc<Queue>| {

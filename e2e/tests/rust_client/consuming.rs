@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use apogee_e2e::client::Client as JavaClient;
+use apogee_e2e::java::REFERENCE;
 use client::{Client, ConsumeFrom, Consumed, Message, Model, Ordered, Position, PushConsumer};
 
 use crate::sending::read_all;
@@ -59,6 +61,40 @@ pub(crate) async fn two_members_share_a_topic(context: &Context) -> Result<()> {
     first.close().await;
     one.close().await;
     two.close().await;
+    Ok(())
+}
+
+/// Shows that a Java member and a Rust member of one group compute complementary shares, both when
+/// the Java member joins and after it was killed.
+pub(crate) async fn a_group_is_shared_with_java(context: &Context) -> Result<()> {
+    let client = context.client()?;
+    let (topic, group) = (context.topic(&client, 7).await?, context.name("group"));
+    let seen = Seen::default();
+    let rust = member(&client, &group, &topic, &seen).await?;
+    let ours = || {
+        let queues = rust.assigned().into_iter().map(|(queue, _)| queue);
+        queues.filter(|queue| *queue.topic == *topic).map(|queue| queue.id).collect::<BTreeSet<_>>()
+    };
+    until("the Rust member reads all queues", || ours().len() == 7).await?;
+    let java = JavaClient::build(REFERENCE)?;
+    let namesrv = context.shared.cluster()?.namesrv().to_string();
+    let args = [("namesrv", &*namesrv), ("topic", &*topic), ("group", &*group)];
+    let dir = context.shared.case_dir("java-member")?;
+    let mut java = java.start("member", "Member", &dir, &args)?;
+    let theirs = || {
+        let output = java.output();
+        let last = output.lines().rev().find_map(|line| line.strip_prefix("OWNED "));
+        last.and_then(|line| serde_json::from_str(line).ok()).unwrap_or_else(BTreeSet::new)
+    };
+    until("complementary shares", || {
+        let (ours, theirs) = (ours(), theirs());
+        ours.len().abs_diff(theirs.len()) == 1 && ours.union(&theirs).count() == 7
+    })
+    .await?;
+    java.kill()?;
+    until("the Rust member reads all queues again", || ours().len() == 7).await?;
+    rust.close().await;
+    client.close().await;
     Ok(())
 }
 
@@ -245,7 +281,9 @@ pub(crate) async fn broadcast_reaches_everyone(context: &Context) -> Result<()> 
     let second = start(&two, "two", &seen_two).await?;
     send(&one, &topic, &texts("m", 20)).await?;
     until("every member has everything", || seen_one.len() >= 20 && seen_two.len() >= 20).await?;
-    ensure!(sorted(seen_one.bodies()) == texts("m", 20) && sorted(seen_two.bodies()) == texts("m", 20));
+    ensure!(
+        sorted(seen_one.bodies()) == texts("m", 20) && sorted(seen_two.bodies()) == texts("m", 20)
+    );
     first.close().await;
     send(&one, &topic, &texts("n", 4)).await?;
     let again = Seen::default();
@@ -290,7 +328,6 @@ pub(crate) async fn pulling_seeks_and_commits(context: &Context) -> Result<()> {
 /// Shows that a consumer goes on by itself after its broker was stopped and started again, and skips
 /// nothing.
 pub(crate) async fn consumers_survive_a_restart(context: &Context) -> Result<()> {
-    let _alone = context.shared.alone();
     let client = context.client()?;
     let topic = context.topic(&client, 4).await?;
     let seen = Seen::default();
@@ -300,7 +337,8 @@ pub(crate) async fn consumers_survive_a_restart(context: &Context) -> Result<()>
     context.shared.cluster()?.stop()?;
     context.shared.cluster()?.start_again()?;
     send(&client, &topic, &texts("after", 20)).await?;
-    let wanted: BTreeSet<String> = [texts("before", 20), texts("after", 20)].concat().into_iter().collect();
+    let wanted: BTreeSet<String> =
+        [texts("before", 20), texts("after", 20)].concat().into_iter().collect();
     until("the messages after the restart", || {
         seen.bodies().into_iter().collect::<BTreeSet<_>>() == wanted
     })

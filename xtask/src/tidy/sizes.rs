@@ -59,7 +59,7 @@ fn functions(text: &str) -> Vec<(&str, usize)> {
         let length = if one_line {
             1
         } else {
-            lines[start..].iter().position(|l| ends(&l)).map_or(1, |end| end + 1)
+            lines[start..].iter().position(ends).map_or(1, |end| end + 1)
         };
         found.push((name, length));
     }

@@ -119,8 +119,8 @@ impl IndexFile {
         Ok(IndexFile { file, path, layout, head, slots, buffered: Vec::new(), changed: false })
     }
 
-    /// Opens a file. Without `slots_valid`, its slots are made again from its items, and those of records
-    /// from `log_end` on are dropped. `None`, and the file is removed, when it cannot be used.
+    /// Opens a file. Without `slots_valid`, or where it goes on behind `log_end`, its slots are made again
+    /// from its items, and those of records from `log_end` on are dropped. `None`, and the file is removed, when it cannot be used.
     pub(super) fn open(
         disk: &Disk,
         path: PathBuf,
@@ -139,7 +139,7 @@ impl IndexFile {
         let slots = Slots::new(layout.slots, slots_valid);
         let (buffered, changed) = (Vec::new(), false);
         let mut index = IndexFile { file, path, layout, head, slots, buffered, changed };
-        if !slots_valid {
+        if !slots_valid || index.head.end_offset >= log_end.max(1) {
             index.rebuild(log_end)?;
         }
         if index.head.next > 1 && index.head.begin_ms <= 0 {
@@ -183,6 +183,18 @@ impl IndexFile {
         Ok(())
     }
 
+    /// Log offsets of all items of a file.
+    pub(crate) fn offsets(disk: &Disk, path: &Path, layout: Layout) -> io::Result<Vec<u64>> {
+        let file = disk.open(path)?;
+        let mut head = [0; HEADER as usize];
+        file.read_exact_at(&mut head, 0)?;
+        let count = Head::decode(&head).next.min(layout.items) - 1;
+        let mut bytes = vec![0; count as usize * ITEM];
+        let first = HEADER + u64::from(layout.slots) * SLOT + ITEM as u64;
+        file.read_exact_at(&mut bytes, first)?;
+        Ok(bytes.as_chunks().0.iter().map(|bytes| Stored::decode(bytes).physical).collect())
+    }
+
     fn item_at(&self, item: u32) -> u64 {
         HEADER + u64::from(self.layout.slots) * SLOT + u64::from(item) * ITEM as u64
     }
@@ -192,9 +204,9 @@ impl IndexFile {
         self.head.next >= self.layout.items
     }
 
-    /// Adds an item; one of a record before the last is there already, and skipped.
+    /// Adds an item. One of a record before the last, here or in the file before, is there already.
     pub(super) fn put(&mut self, item: Item) -> io::Result<()> {
-        if self.head.next > 1 && item.physical < self.head.end_offset {
+        if item.physical < self.head.end_offset {
             return Ok(());
         }
         if self.head.next == 1 && self.head.begin_ms == 0 {
@@ -296,6 +308,11 @@ impl IndexFile {
         (self.head.end_offset, self.head.end_ms)
     }
 
+    /// Whether items were dropped from it, or it was not closed: nothing follows it.
+    pub(super) fn is_open_ended(&self) -> bool {
+        self.changed
+    }
+
     /// Log offset of its last record.
     pub(super) fn end_offset(&self) -> u64 {
         self.head.end_offset
@@ -310,7 +327,8 @@ impl IndexFile {
     }
 }
 
-fn file_bytes(layout: Layout) -> u64 {
+/// Bytes of a file.
+pub(super) fn file_bytes(layout: Layout) -> u64 {
     HEADER + u64::from(layout.slots) * SLOT + u64::from(layout.items) * ITEM as u64
 }
 

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use env::{Clock, Disk};
 use parking_lot::Mutex;
 
-use self::file::IndexFile;
+pub(crate) use self::file::IndexFile;
 pub use self::keys::{Keys, Lookup};
 pub(crate) use self::keys::{hash_keys, hash_lookup};
 use crate::limits;
@@ -26,6 +26,13 @@ use crate::limits;
 pub(crate) struct Layout {
     pub(crate) slots: u32,
     pub(crate) items: u32,
+}
+
+impl Layout {
+    /// Bytes of a file.
+    pub(crate) fn file_bytes(self) -> u64 {
+        file::file_bytes(self)
+    }
 }
 
 /// The key index.
@@ -80,6 +87,11 @@ impl Index {
         names.retain(|name| name.len() == 17 && name.bytes().all(|byte| byte.is_ascii_digit()));
         let newest = names.last().cloned();
         for name in names {
+            if files.back().is_some_and(IndexFile::is_open_ended) {
+                // All its items lie behind the end of the log, as those of the file before in part did.
+                disk.remove(&dir.join(&name))?;
+                continue;
+            }
             let valid = log.slots_valid || Some(&name) != newest.as_ref();
             match IndexFile::open(&disk, dir.join(&name), layout, valid, log.end)? {
                 Some(file) => files.push_back(file),

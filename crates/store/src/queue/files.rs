@@ -216,8 +216,9 @@ impl Files {
             return Ok(());
         }
         // The names too: of the file, the queue's directory, and the topic's.
-        let up_to_root = self.dir.ancestors().take_while(|dir| dir.starts_with(&self.shared.root));
-        up_to_root.map(|dir| self.shared.disk.sync_dir(dir)).collect()
+        let mut up_to_root =
+            self.dir.ancestors().take_while(|dir| dir.starts_with(&self.shared.root));
+        up_to_root.try_for_each(|dir| self.shared.disk.sync_dir(dir))
     }
 
     /// Deletes files from the first on while `gone` says so of their last unit, never the file that

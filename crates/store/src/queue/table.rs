@@ -12,11 +12,14 @@ use super::writer::Backlog;
 use super::{Queue, Shared, Unit};
 use crate::limits;
 
+/// The queues of one topic.
+type Ids = BTreeMap<u32, Arc<Queue>>;
+
 /// All queues of a store.
 #[derive(Debug)]
 pub(crate) struct Queues {
     pub(crate) shared: Arc<Shared>,
-    by_topic: RwLock<HashMap<Box<str>, BTreeMap<u32, Arc<Queue>>>>,
+    by_topic: RwLock<HashMap<Box<str>, Ids>>,
 }
 
 impl Queues {
