@@ -56,7 +56,7 @@ fn findings(root: &Path, number: usize, line: &str) -> Vec<String> {
     let columns: Vec<&str> = line.split('|').collect();
     if let [_, _, file, functions, ..] = columns[..]
         && let Some(file) = names(file).next().filter(|file| file.ends_with(".rs"))
-        && functions.split(',').all(|name| name.trim().starts_with('`'))
+        && functions.split(',').all(|name| is_function(name.trim()))
         && let Ok(text) = std::fs::read_to_string(root.join(file))
     {
         let gone = names(functions).filter(|name| !defines(&text, name));
@@ -70,6 +70,12 @@ fn defines(text: &str, name: &str) -> bool {
     let (owner, function) = name.rsplit_once("::").unwrap_or(("", name));
     let starts = [format!("fn {function}("), format!("fn {function}<")];
     text.contains(owner) && starts.iter().any(|start| text.contains(start))
+}
+
+/// Whether a part of a column is the name of a function in backticks and nothing else.
+fn is_function(part: &str) -> bool {
+    let name = part.strip_prefix('`').and_then(|part| part.strip_suffix('`'));
+    name.is_some_and(|name| name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_:".contains(&b)))
 }
 
 /// What stands between backticks.
