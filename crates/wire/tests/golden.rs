@@ -28,11 +28,10 @@ const UNREAD: &[(i32, &str)] = &[
     (30, "committed"),
     (17, "force"),
     (105, "acceptStandardJsonOnly"),
-    // A name server knows a broker by its name and address.
     (322, "brokerId"),
     (322, "clusterName"),
-    (904, "brokerId"),
     (904, "clusterName"),
+    (901, "clusterName"),
 ];
 
 fn fixtures(kind: &str) -> Vec<PathBuf> {
@@ -143,11 +142,11 @@ fn encode_response(path: &Path, request: i32, frame: &Frame<'_>, out: &mut Frame
         201 => again::<GetAllGroupsResponse>(frame, out),
         26 => again::<GetBrokerConfigResponse<'_>>(frame, out),
         103 => again::<RegisterBrokerResponse<'_>>(frame, out),
-        // Answers of the name server with one field, which it writes without a header type.
-        101 if frame.code == 0 => out.field("value", frame.fields.get("value")),
-        205 if frame.code == 0 => out.field("wipeTopicCount", frame.fields.get("wipeTopicCount")),
-        327 if frame.code == 0 => out.field("addTopicCount", frame.fields.get("addTopicCount")),
-        322 if frame.code == 0 => out.field("changed", frame.fields.get("changed")),
+        322 => again::<QueryDataVersionResponse>(frame, out),
+        // Answers of a single field, which the name server writes by name.
+        101 => out.field("value", frame.fields.get("value")),
+        205 => out.field("wipeTopicCount", frame.fields.get("wipeTopicCount")),
+        327 => out.field("addTopicCount", frame.fields.get("addTopicCount")),
         // A forbidden pull says only why.
         11 | 361 => out.field("forbiddenType", frame.fields.get("forbiddenType")),
         _ => assert!(frame.fields.is_empty(), "{}: {:?}", path.display(), fields(frame)),
