@@ -10,8 +10,10 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context as _, ensure};
+use broker::BrokerSettings;
 use e2e::java::{Artifacts, REFERENCE};
 use env::settings::docs_rows;
+use namesrv::NamesrvSettings;
 use store::StoreSettings;
 use wire::codes::RequestCode;
 use wire::reply_codes;
@@ -73,8 +75,11 @@ fn requests() -> anyhow::Result<String> {
 fn settings() -> String {
     format!(
         "# Settings\n\n{GENERATED}A key goes into a RocketMQ properties file (`broker.conf`); its TOML name into Apogee's own file, or, \
-         as `APOGEE_<KEY>`, into the environment. *live*: can change while running.\n\n## Store\n\n{}",
-        docs_rows::<StoreSettings>()
+         as `APOGEE_<KEY>`, into the environment. *live*: can change while running. One key is of the process: `bindAddress` \
+         (`server.bind`, `0.0.0.0`), the address that ports are opened on.\n\n## Broker\n\n{}\n## Store\n\n{}\n## Name server\n\n{}",
+        docs_rows::<BrokerSettings>(),
+        docs_rows::<StoreSettings>(),
+        docs_rows::<NamesrvSettings>()
     )
 }
 
