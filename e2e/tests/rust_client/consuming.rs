@@ -245,7 +245,9 @@ pub(crate) async fn broadcast_reaches_everyone(context: &Context) -> Result<()> 
     let second = start(&two, "two", &seen_two).await?;
     send(&one, &topic, &texts("m", 20)).await?;
     until("every member has everything", || seen_one.len() >= 20 && seen_two.len() >= 20).await?;
-    ensure!(sorted(seen_one.bodies()) == texts("m", 20) && sorted(seen_two.bodies()) == texts("m", 20));
+    ensure!(
+        sorted(seen_one.bodies()) == texts("m", 20) && sorted(seen_two.bodies()) == texts("m", 20)
+    );
     first.close().await;
     send(&one, &topic, &texts("n", 4)).await?;
     let again = Seen::default();
@@ -300,7 +302,8 @@ pub(crate) async fn consumers_survive_a_restart(context: &Context) -> Result<()>
     context.shared.cluster()?.stop()?;
     context.shared.cluster()?.start_again()?;
     send(&client, &topic, &texts("after", 20)).await?;
-    let wanted: BTreeSet<String> = [texts("before", 20), texts("after", 20)].concat().into_iter().collect();
+    let wanted: BTreeSet<String> =
+        [texts("before", 20), texts("after", 20)].concat().into_iter().collect();
     until("the messages after the restart", || {
         seen.bodies().into_iter().collect::<BTreeSet<_>>() == wanted
     })
