@@ -1,5 +1,8 @@
 //! Runs `apogee bench` without the rest of the server.
 
+use std::io::Write;
+use std::process::ExitCode;
+
 use clap::Parser;
 
 /// Measure a RocketMQ broker with raw protocol frames.
@@ -10,6 +13,13 @@ struct Cli {
     args: bench::Args,
 }
 
-fn main() -> Result<(), bench::BenchError> {
-    bench::run(&Cli::parse().args, &mut std::io::stdout().lock())
+fn main() -> ExitCode {
+    match bench::run(&Cli::parse().args, &mut std::io::stdout().lock()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Standard error may be closed; the exit code tells it all the same.
+            let _ = writeln!(std::io::stderr(), "bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }

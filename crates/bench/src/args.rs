@@ -44,7 +44,7 @@ pub struct Target {
     #[arg(long, value_name = "HOST:PORT")]
     pub broker: Option<String>,
     /// Name server address [default: 127.0.0.1:9876].
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, env = "APOGEE_NAMESRV", value_name = "HOST:PORT")]
     pub namesrv: Option<String>,
     /// Broker name to choose from the route; the first in order of names if absent.
     #[arg(long, value_name = "NAME")]

@@ -166,15 +166,23 @@ impl Broker {
             }
             let config = topic::config(&topic, queues, perm::READ | perm::WRITE);
             match self.topics.put(config, now_ms) {
-                Ok(_) => tracing::info!(topic, queues, "the store has messages of a topic that no file names: created it again"),
-                Err(error) => tracing::warn!(topic, %error, "the store has messages of a topic that cannot be created"),
+                Ok(_) => tracing::info!(
+                    topic,
+                    queues,
+                    "the store has messages of a topic that no file names: created it again"
+                ),
+                Err(error) => {
+                    tracing::warn!(topic, %error, "the store has messages of a topic that cannot be created")
+                }
             }
         }
     }
 
     /// The topic of delayed messages.
     pub(crate) fn schedule_topic(&self) -> Arc<Topic> {
-        self.topics.get(SCHEDULE_TOPIC).expect("system topics are created at open and never removed")
+        self.topics
+            .get(SCHEDULE_TOPIC)
+            .expect("system topics are created at open and never removed")
     }
 
     /// Resolves when this broker has tried to register with every name server once.
@@ -183,7 +191,11 @@ impl Broker {
     }
 
     /// The retry or dead-letter topic of a group, created if it is missing.
-    pub(crate) fn create_group_topic(&self, name: &str, queues: i32) -> Result<Option<Arc<Topic>>, Refusal> {
+    pub(crate) fn create_group_topic(
+        &self,
+        name: &str,
+        queues: i32,
+    ) -> Result<Option<Arc<Topic>>, Refusal> {
         if let Some(topic) = self.topics.get(name) {
             return Ok(Some(topic));
         }

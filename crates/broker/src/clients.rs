@@ -134,14 +134,25 @@ impl Clients {
         }
         for consumer in data.consumer_data_set {
             if known(&consumer.group_name) {
-                registry.join_consumers(sender, &data.client_id, consumer, data.without_sub, &mut changes);
+                registry.join_consumers(
+                    sender,
+                    &data.client_id,
+                    consumer,
+                    data.without_sub,
+                    &mut changes,
+                );
             }
         }
         changes
     }
 
     /// Removes one client from the named groups; returns the consumer groups to notify.
-    pub fn unregister(&self, peer: u64, consumer: Option<&str>, producer: Option<&str>) -> Vec<String> {
+    pub fn unregister(
+        &self,
+        peer: u64,
+        consumer: Option<&str>,
+        producer: Option<&str>,
+    ) -> Vec<String> {
         let mut registry = self.registry.write();
         if let Some(group) = producer {
             registry.leave_producers(peer, group);
@@ -180,7 +191,8 @@ impl Clients {
     pub fn client_ids(&self, group: &str) -> Vec<String> {
         let registry = self.registry.read();
         let Some(group) = registry.consumers.get(group) else { return Vec::new() };
-        let ids: HashSet<&String> = group.members.values().map(|member| &member.client_id).collect();
+        let ids: HashSet<&String> =
+            group.members.values().map(|member| &member.client_id).collect();
         ids.into_iter().cloned().collect()
     }
 
@@ -331,8 +343,11 @@ impl Member {
     }
 
     fn describe(&self) -> String {
-        let subscriptions: Vec<String> =
-            self.subscriptions.values().map(|sub| format!("{}:{}", sub.topic, sub.sub_string)).collect();
+        let subscriptions: Vec<String> = self
+            .subscriptions
+            .values()
+            .map(|sub| format!("{}:{}", sub.topic, sub.sub_string))
+            .collect();
         format!("{} [{}]", self.client_id, subscriptions.join(", "))
     }
 }

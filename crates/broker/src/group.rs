@@ -56,16 +56,15 @@ fn config(name: &str) -> SubscriptionGroupConfig {
 
 /// Checks the form of a group name.
 pub fn check_name(group: &str) -> Result<(), GroupError> {
-    crate::topic::check_name(group, limits::GROUP_NAME).map_err(|_| GroupError::Name(group.to_owned()))
+    crate::topic::check_name(group, limits::GROUP_NAME)
+        .map_err(|_| GroupError::Name(group.to_owned()))
 }
 
 impl Groups {
     /// A table with the system's groups. `auto_create` is `autoCreateSubscriptionGroup`.
     pub fn new(auto_create: bool) -> Groups {
-        let groups = SYSTEM_GROUPS
-            .iter()
-            .map(|name| ((*name).to_owned(), Arc::new(config(name))))
-            .collect();
+        let groups =
+            SYSTEM_GROUPS.iter().map(|name| ((*name).to_owned(), Arc::new(config(name)))).collect();
         let table = RwLock::new(Table { groups, ..Table::default() });
         Groups { table, auto_create, dirty: AtomicBool::new(true) }
     }
@@ -108,7 +107,11 @@ impl Groups {
     pub fn is_read_forbidden(&self, group: &str, topic: &str) -> bool {
         const READ: i32 = 1 << 2;
         let table = self.table.read();
-        table.forbidden.get(group).and_then(|topics| topics.get(topic)).is_some_and(|bits| bits & READ != 0)
+        table
+            .forbidden
+            .get(group)
+            .and_then(|topics| topics.get(topic))
+            .is_some_and(|bits| bits & READ != 0)
     }
 
     /// The whole table, as `subscriptionGroup.json` and request 201 carry it.

@@ -56,10 +56,7 @@ impl QueueLocks {
                 None => locks.len() < limits::LOCKS_PER_GROUP,
             };
             if free {
-                locks.insert(
-                    queue.clone(),
-                    Lock { client_id: client_id.to_owned(), renewed: now },
-                );
+                locks.insert(queue.clone(), Lock { client_id: client_id.to_owned(), renewed: now });
                 owned.push(queue.clone());
             }
         }

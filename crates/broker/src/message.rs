@@ -16,7 +16,7 @@ use crate::reply::Refusal;
 use crate::topic::Topic;
 
 /// A message on its way into the log.
-pub struct Outgoing<'a> {
+pub(crate) struct Outgoing<'a> {
     /// Topic that it is for; a delayed message is stored elsewhere until it is due.
     pub topic: &'a Arc<Topic>,
     /// Everything of the record besides topic, body and properties; its queue id is one of `topic`.
@@ -30,7 +30,7 @@ pub struct Outgoing<'a> {
 }
 
 /// What encoding a message decided.
-pub struct Encoded {
+pub(crate) struct Encoded {
     /// The message's unique key, given or made.
     pub unique_key: UniqueKey,
     /// Whether the sender waits for the message to be durable where that is asked for (`WAIT`).
@@ -38,11 +38,11 @@ pub struct Encoded {
 }
 
 /// A unique key: 32 characters with an IPv4 address in it, 56 with IPv6.
-pub type UniqueKey = SmallVec<[u8; 32]>;
+pub(crate) type UniqueKey = SmallVec<[u8; 32]>;
 
 /// What a property block says that the broker acts on.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Meaning<'a> {
+pub(crate) struct Meaning<'a> {
     /// The tag.
     pub tags: Option<&'a [u8]>,
     /// Business keys, separated by spaces.
@@ -63,7 +63,7 @@ pub struct Meaning<'a> {
 
 /// Where a message comes from, which decides what the broker does to its properties.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
+pub(crate) enum Origin {
     /// A client's send: it gets what every stored message carries, and cannot forge the broker's own properties.
     Client,
     /// A message sent back to be tried again: it keeps the key it has, if it has one.
@@ -85,7 +85,7 @@ const OWN: [&str; 7] = [
 
 impl<'a> Meaning<'a> {
     /// Reads a property block; of equal names the last counts.
-    pub fn of(block: &'a [u8]) -> Meaning<'a> {
+    pub(crate) fn of(block: &'a [u8]) -> Meaning<'a> {
         let mut meaning = Meaning::default();
         for (name, value) in props::iter(block) {
             match name {
@@ -110,7 +110,7 @@ fn number(value: &[u8]) -> i32 {
 }
 
 /// Sets one property of a block, replacing what it was.
-pub fn set_property(block: &mut BytesMut, name: &str, value: &[u8]) {
+pub(crate) fn set_property(block: &mut BytesMut, name: &str, value: &[u8]) {
     let mut properties = PropertiesMut::new(block, 0);
     properties.remove(name);
     properties.append(name, value);
@@ -123,7 +123,7 @@ fn remove_own(block: &mut BytesMut) {
 
 /// Encodes a message at the end of `batch`. A delayed one goes to the schedule topic until it is due. On error the
 /// batch is as it was.
-pub fn encode(
+pub(crate) fn encode(
     broker: &Broker,
     batch: &mut Batch,
     message: Outgoing<'_>,
@@ -164,10 +164,18 @@ pub fn encode(
     let record = NewRecord {
         queue: queue(broker, stored_in, head.queue_id)?,
         tags,
-        keys: Keys { unique: text(Some(&unique_key)), keys: text(meaning.keys), tag: text(meaning.tags) },
+        keys: Keys {
+            unique: text(Some(&unique_key)),
+            keys: text(meaning.keys),
+            tag: text(meaning.tags),
+        },
         with_previous,
     };
-    let crc = if broker.store.settings().property_crc { PropertyCrc::Reserved } else { PropertyCrc::Absent };
+    let crc = if broker.store.settings().property_crc {
+        PropertyCrc::Reserved
+    } else {
+        PropertyCrc::Absent
+    };
     batch.push(record, |buf| {
         let name = stored_in.config.topic_name.as_bytes();
         let mut writer = RecordWriter::begin(buf, &head, name, body)?;

@@ -39,10 +39,19 @@ pub enum CommitError {
 
 impl Offsets {
     /// Records that `group` goes on at `offset` in the queue.
-    pub fn commit(&self, topic: &str, group: &str, queue: i32, offset: i64) -> Result<(), CommitError> {
+    pub fn commit(
+        &self,
+        topic: &str,
+        group: &str,
+        queue: i32,
+        offset: i64,
+    ) -> Result<(), CommitError> {
         let mut table = self.table.lock();
-        if let Some(known) =
-            table.topics.get_mut(topic).and_then(|groups| groups.get_mut(group)).and_then(|q| q.get_mut(&queue))
+        if let Some(known) = table
+            .topics
+            .get_mut(topic)
+            .and_then(|groups| groups.get_mut(group))
+            .and_then(|q| q.get_mut(&queue))
         {
             *known = offset;
         } else {
@@ -88,8 +97,10 @@ impl Offsets {
         let mut offsets = Map::new();
         for (topic, groups) in &table.topics {
             for (group, queues) in groups {
-                let queues: Map<String, Value> =
-                    queues.iter().map(|(id, offset)| (id.to_string(), Value::from(*offset))).collect();
+                let queues: Map<String, Value> = queues
+                    .iter()
+                    .map(|(id, offset)| (id.to_string(), Value::from(*offset)))
+                    .collect();
                 offsets.insert(format!("{topic}@{group}"), Value::Object(queues));
             }
         }
@@ -104,7 +115,9 @@ impl Offsets {
         if let Some(version) = file.get("dataVersion") {
             table.version = serde_json::from_value(version.clone()).unwrap_or_default();
         }
-        let Some(offsets) = file.get("offsetTable").and_then(Value::as_object) else { return Ok(()) };
+        let Some(offsets) = file.get("offsetTable").and_then(Value::as_object) else {
+            return Ok(());
+        };
         for (key, queues) in offsets {
             let Some((topic, group)) = key.split_once('@') else { continue };
             let Some(queues) = queues.as_object() else { continue };

@@ -14,19 +14,19 @@ use tokio::sync::watch;
 use crate::Broker;
 
 /// Name of the file of topics.
-pub const TOPICS_FILE: &str = "topics.json";
+pub(crate) const TOPICS_FILE: &str = "topics.json";
 /// Name of the file of groups.
-pub const GROUPS_FILE: &str = "subscriptionGroup.json";
+pub(crate) const GROUPS_FILE: &str = "subscriptionGroup.json";
 /// Name of the file of committed offsets.
-pub const OFFSETS_FILE: &str = "consumerOffset.json";
+pub(crate) const OFFSETS_FILE: &str = "consumerOffset.json";
 /// Name of the file of delayed delivery.
-pub const DELAY_FILE: &str = "delayOffset.json";
+pub(crate) const DELAY_FILE: &str = "delayOffset.json";
 
 /// How often the thread looks at its periods and whether it shall stop.
 const TICK: Duration = Duration::from_millis(100);
 
 /// Handle of the writing thread.
-pub struct Persister {
+pub(crate) struct Persister {
     wake: SyncSender<()>,
     wanted: AtomicU64,
     written: watch::Sender<u64>,
@@ -34,19 +34,19 @@ pub struct Persister {
 
 impl Persister {
     /// The handle, and what the thread is started with.
-    pub fn new() -> (Persister, Receiver<()>) {
+    pub(crate) fn new() -> (Persister, Receiver<()>) {
         let (wake, woken) = sync_channel(1);
         (Persister { wake, wanted: AtomicU64::new(0), written: watch::Sender::new(0) }, woken)
     }
 
     /// Asks for a round now, without waiting.
-    pub fn poke(&self) {
+    pub(crate) fn poke(&self) {
         // A full channel means that a round is about to start anyway.
         let _ = self.wake.try_send(());
     }
 
     /// Resolves when a round that started after this call has ended.
-    pub fn round(&self) -> impl Future<Output = ()> + use<> {
+    pub(crate) fn round(&self) -> impl Future<Output = ()> + use<> {
         let wanted = self.wanted.fetch_add(1, Ordering::AcqRel) + 1;
         self.poke();
         let mut written = self.written.subscribe();
@@ -58,7 +58,7 @@ impl Persister {
 }
 
 /// The thread: rounds until told to stop, and one more.
-pub fn run(broker: &Broker, woken: &Receiver<()>, stop: &Stop) {
+pub(crate) fn run(broker: &Broker, woken: &Receiver<()>, stop: &Stop) {
     let mut offsets_due = Duration::ZERO;
     let mut delay_due = Duration::ZERO;
     while !stop.is_stopped() {
@@ -81,7 +81,7 @@ pub fn run(broker: &Broker, woken: &Receiver<()>, stop: &Stop) {
 }
 
 /// Writes every file that changed.
-pub fn save_all(broker: &Broker) {
+pub(crate) fn save_all(broker: &Broker) {
     save_tables(broker);
     save_offsets(broker);
     save_delay(broker);
@@ -121,8 +121,7 @@ fn save(broker: &Broker, name: &str, text: serde_json::Result<Vec<u8>>, again: i
 }
 
 /// Starts the thread.
-pub fn start(broker: &Broker, woken: Receiver<()>) {
+pub(crate) fn start(broker: &Broker, woken: Receiver<()>) {
     let thread_broker = broker.clone();
     broker.env.tasks.thread("broker-config", move |stop| run(&thread_broker, &woken, &stop));
 }
-

@@ -17,7 +17,7 @@ use crate::Broker;
 const UNREGISTER_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Handle of the registering task.
-pub struct Registrar {
+pub(crate) struct Registrar {
     client: net::Client,
     namesrv: Vec<String>,
     wake: Notify,
@@ -27,7 +27,7 @@ pub struct Registrar {
 
 impl Registrar {
     /// Registers with `namesrv`, a list separated by `;` or `,`, over `client`.
-    pub fn new(client: net::Client, namesrv: &str) -> Registrar {
+    pub(crate) fn new(client: net::Client, namesrv: &str) -> Registrar {
         let namesrv = namesrv
             .split([';', ','])
             .map(str::trim)
@@ -39,7 +39,7 @@ impl Registrar {
     }
 
     /// Resolves when a registration that started after this call has ended, successfully or not.
-    pub fn round(&self) -> impl Future<Output = ()> + use<> {
+    pub(crate) fn round(&self) -> impl Future<Output = ()> + use<> {
         let wanted = self.wanted.fetch_add(1, Ordering::AcqRel) + 1;
         self.wake.notify_one();
         let mut done = self.done.subscribe();
@@ -50,13 +50,13 @@ impl Registrar {
     }
 
     /// Asks for a registration soon, without waiting.
-    pub fn poke(&self) {
+    pub(crate) fn poke(&self) {
         self.wake.notify_one();
     }
 }
 
 /// The task: registers until told to stop, then says farewell.
-pub async fn run(broker: Broker, stop: Stop) {
+pub(crate) async fn run(broker: Broker, stop: Stop) {
     let period = Duration::from_millis(broker.settings.register_ms);
     let registrar = &broker.registrar;
     while !stop.is_stopped() {

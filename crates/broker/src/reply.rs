@@ -38,7 +38,9 @@ pub enum Refusal {
     #[error("Topic {0} not exist!")]
     UnknownTopic(String),
     /// The queue id is outside the topic's range.
-    #[error("queueId[{queue}] is illegal, topic:[{topic}] topicConfig.readQueueNums:[{count}] consumer:[{who}]")]
+    #[error(
+        "queueId[{queue}] is illegal, topic:[{topic}] topicConfig.readQueueNums:[{count}] consumer:[{who}]"
+    )]
     QueueId {
         /// Queue that was asked for.
         queue: i32,
@@ -147,11 +149,15 @@ impl Refusal {
     pub fn code(&self) -> i32 {
         match self {
             Refusal::Body(_) | Refusal::Commit(_) | Refusal::Timer => code::SYSTEM_ERROR,
-            Refusal::ExpressionType(_) | Refusal::NoRecord(_) | Refusal::NoRecordToRetry(_) => code::SYSTEM_ERROR,
-            Refusal::NobodyHome(_) | Refusal::Config(_) | Refusal::Topic(TopicError::Attribute(_)) => {
+            Refusal::ExpressionType(_) | Refusal::NoRecord(_) | Refusal::NoRecordToRetry(_) => {
                 code::SYSTEM_ERROR
             }
-            Refusal::Topic(_) | Refusal::Group(_) | Refusal::QueueId { .. } => code::INVALID_PARAMETER,
+            Refusal::NobodyHome(_)
+            | Refusal::Config(_)
+            | Refusal::Topic(TopicError::Attribute(_)) => code::SYSTEM_ERROR,
+            Refusal::Topic(_) | Refusal::Group(_) | Refusal::QueueId { .. } => {
+                code::INVALID_PARAMETER
+            }
             Refusal::ClosedTopic(_) | Refusal::GroupDisabled(_) | Refusal::TopicNotReadable(_) => {
                 code::NO_PERMISSION
             }
@@ -230,7 +236,12 @@ pub fn header<'a>(out: &mut Replies, frame: &Frame<'_>, header: &impl Header<'a>
 }
 
 /// Answers a request with success, a response header and a body, unless it is one-way.
-pub fn header_and_body<'a>(out: &mut Replies, frame: &Frame<'_>, header: &impl Header<'a>, body: &[u8]) {
+pub fn header_and_body<'a>(
+    out: &mut Replies,
+    frame: &Frame<'_>,
+    header: &impl Header<'a>,
+    body: &[u8],
+) {
     if !frame.is_oneway() {
         let mut writer = FrameWriter::response(out.head(), frame.reply_to(), code::SUCCESS);
         header.encode(&mut writer);

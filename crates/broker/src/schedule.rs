@@ -20,8 +20,8 @@ use wire::record::{self, Entry, RecordHead, RecordView};
 
 use crate::Broker;
 use crate::message::{self, Origin, Outgoing};
-use crate::topic::bump;
 use crate::reply::Refusal;
+use crate::topic::bump;
 
 /// Pause between looks at the heads of the levels.
 const TICK: Duration = Duration::from_millis(100);
@@ -65,16 +65,24 @@ impl Delays {
     pub fn to_json(&self, now_ms: i64) -> Vec<u8> {
         let mut version = self.version.lock();
         bump(&mut version, now_ms);
-        let offsets: Map<String, Value> =
-            self.next.lock().iter().map(|(level, next)| (level.to_string(), Value::from(*next))).collect();
-        serde_json::json!({ "dataVersion": *version, "offsetTable": offsets }).to_string().into_bytes()
+        let offsets: Map<String, Value> = self
+            .next
+            .lock()
+            .iter()
+            .map(|(level, next)| (level.to_string(), Value::from(*next)))
+            .collect();
+        serde_json::json!({ "dataVersion": *version, "offsetTable": offsets })
+            .to_string()
+            .into_bytes()
     }
 
     /// Reads the text of `delayOffset.json`, ours or Java's.
     pub fn load(&self, text: &[u8]) -> Result<(), wire::body::BodyError> {
         let file = wire::body::lenient::parse(text)?;
         let mut next = self.next.lock();
-        for (level, offset) in file.get("offsetTable").and_then(Value::as_object).into_iter().flatten() {
+        for (level, offset) in
+            file.get("offsetTable").and_then(Value::as_object).into_iter().flatten()
+        {
             if let (Ok(level), Some(offset)) = (level.parse(), offset.as_u64()) {
                 next.insert(level, offset);
             }
@@ -136,7 +144,9 @@ async fn deliver(broker: &Broker, level: i32) -> Result<(), Refusal> {
                 broker.delays.advance(level, from + u64::from(got.messages));
             }
             // Units whose records were deleted with their segment.
-            GotStatus::MessageWasRemoving if got.next > from => broker.delays.advance(level, got.next),
+            GotStatus::MessageWasRemoving if got.next > from => {
+                broker.delays.advance(level, got.next)
+            }
             _ => return Ok(()),
         }
     }
@@ -174,7 +184,9 @@ fn records(slice: &[u8]) -> impl Iterator<Item = RecordView<'_>> {
 
 /// Encodes the record again, under its real topic.
 fn restore(broker: &Broker, batch: &mut Batch, view: &RecordView<'_>) -> Result<(), Refusal> {
-    let text = |name| wire::props::get(view.properties(), name).and_then(|value| std::str::from_utf8(value).ok());
+    let text = |name| {
+        wire::props::get(view.properties(), name).and_then(|value| std::str::from_utf8(value).ok())
+    };
     let name = text(names::REAL_TOPIC).unwrap_or_default();
     let queue_id = text(names::REAL_QUEUE_ID).and_then(|id| id.parse().ok()).unwrap_or(0);
     let topic = broker.topics.get(name).ok_or_else(|| Refusal::NoTopic(name.to_owned()))?;
@@ -191,7 +203,13 @@ fn restore(broker: &Broker, batch: &mut Batch, view: &RecordView<'_>) -> Result<
         reconsume_times: view.reconsume_times(),
         prepared_transaction_offset: view.prepared_transaction_offset(),
     };
-    let message = Outgoing { topic: &topic, head, body: view.body(), properties: &mut properties, with_previous: false };
+    let message = Outgoing {
+        topic: &topic,
+        head,
+        body: view.body(),
+        properties: &mut properties,
+        with_previous: false,
+    };
     message::encode(broker, batch, message, Origin::Due)?;
     Ok(())
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use wire::{BrokerRequest, Call, Frame, FrameError, Frames, Peer, Replies};
 
-use crate::{Broker, limits};
 use crate::handle::{client, config, offset, pull, query, send};
 use crate::handle::{send::Pass, send_back};
 use crate::reply::{self, Refusal};
+use crate::{Broker, limits};
 
 impl Call for Broker {
     fn call_batch(

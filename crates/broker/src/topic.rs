@@ -44,7 +44,8 @@ pub struct Topic {
 
 impl Topic {
     fn new(config: TopicConfig) -> Topic {
-        let queues = config.read_queue_nums.max(config.write_queue_nums).clamp(0, limits::QUEUES_PER_TOPIC);
+        let queues =
+            config.read_queue_nums.max(config.write_queue_nums).clamp(0, limits::QUEUES_PER_TOPIC);
         Topic { config, queues: (0..queues).map(|_| OnceLock::new()).collect() }
     }
 
@@ -222,7 +223,9 @@ impl Topics {
         let mut table = self.table.write();
         match table.topics.get(&config.topic_name) {
             Some(known) if known.config == config => return Ok(false),
-            None if table.topics.len() >= limits::TOPICS => return Err(TopicError::Full(table.topics.len())),
+            None if table.topics.len() >= limits::TOPICS => {
+                return Err(TopicError::Full(table.topics.len()));
+            }
             _ => {}
         }
         table.topics.insert(config.topic_name.clone(), Arc::new(Topic::new(config)));
@@ -251,7 +254,11 @@ impl Topics {
     }
 
     /// Creates `config` unless a topic of that name exists, and returns the one that exists afterwards.
-    pub fn create_missing(&self, config: TopicConfig, now_ms: i64) -> Result<Option<Arc<Topic>>, TopicError> {
+    pub fn create_missing(
+        &self,
+        config: TopicConfig,
+        now_ms: i64,
+    ) -> Result<Option<Arc<Topic>>, TopicError> {
         let name = config.topic_name.clone();
         if self.get(&name).is_none() {
             self.put(config, now_ms)?;
@@ -327,7 +334,9 @@ pub fn modify_attributes(
             current.insert(key.to_owned(), value.to_owned());
         } else if let Some(key) = part.strip_prefix('-') {
             if creating {
-                return bad(format!("only add attribute is supported while creating topic. key: {key}"));
+                return bad(format!(
+                    "only add attribute is supported while creating topic. key: {key}"
+                ));
             }
             if current.remove(key).is_none() {
                 return bad(format!("attempt to delete a nonexistent key: {key}"));
@@ -349,7 +358,9 @@ fn check_attribute(key: &str, value: &str) -> Result<(), TopicError> {
         "reserve.time" => {
             return match value.parse::<i64>() {
                 Ok(-1..) => Ok(()),
-                _ => Err(TopicError::Attribute(format!("reserve.time={value} is not a number of hours or -1"))),
+                _ => Err(TopicError::Attribute(format!(
+                    "reserve.time={value} is not a number of hours or -1"
+                ))),
             };
         }
         _ => return Err(TopicError::Attribute(format!("unsupported key: {key}"))),
@@ -357,7 +368,10 @@ fn check_attribute(key: &str, value: &str) -> Result<(), TopicError> {
     if allowed.contains(&value) {
         return Ok(());
     }
-    Err(TopicError::Attribute(format!("{key}={value} is not supported; allowed: {}", allowed.join(", "))))
+    Err(TopicError::Attribute(format!(
+        "{key}={value} is not supported; allowed: {}",
+        allowed.join(", ")
+    )))
 }
 
 #[cfg(test)]
@@ -374,7 +388,10 @@ mod tests {
     fn auto_create_takes_the_smaller_queue_count() {
         let topics = topics();
         for (asked, got) in [(4, 4), (20, 8), (-1, 0)] {
-            let topic = topics.create_from(&format!("t{got}"), AUTO_CREATE_TOPIC, asked, 1).unwrap().unwrap();
+            let topic = topics
+                .create_from(&format!("t{got}"), AUTO_CREATE_TOPIC, asked, 1)
+                .unwrap()
+                .unwrap();
             assert_eq!((topic.config.write_queue_nums, topic.config.perm), (got, 6));
         }
         assert!(topics.create_from("x", "SELF_TEST_TOPIC", 4, 1).unwrap().is_none());
@@ -406,7 +423,8 @@ mod tests {
     #[test]
     fn attributes_are_modified_by_text() {
         let mut attributes = BTreeMap::new();
-        modify_attributes(&mut attributes, "+message.type=FIFO,+cleanup.policy=DELETE", true).unwrap();
+        modify_attributes(&mut attributes, "+message.type=FIFO,+cleanup.policy=DELETE", true)
+            .unwrap();
         assert!(modify_attributes(&mut attributes, "+queue.type=SimpleCQ", false).is_err());
         modify_attributes(&mut attributes, "-message.type", false).unwrap();
         assert!(modify_attributes(&mut attributes, "-message.type", false).is_err());

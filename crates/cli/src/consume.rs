@@ -95,7 +95,9 @@ pub(crate) async fn run(env: &Env, args: ConsumeArgs, output: &mut Output) -> an
     } else {
         match &args.group {
             None => read(&client, &args, position, (&mut printer, &mut stop)).await,
-            Some(group) => join(env, &client, (&args, group, position), (&mut printer, &mut stop)).await,
+            Some(group) => {
+                join(env, &client, (&args, group, position), (&mut printer, &mut stop)).await
+            }
         }
     };
     let printed = printer.printed;

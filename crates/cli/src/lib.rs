@@ -50,7 +50,8 @@ pub struct Common {
 
 impl Common {
     fn connect(&self, env: &Env) -> anyhow::Result<Client> {
-        let from_environment = || std::env::var("NAMESRV_ADDR").ok().filter(|text| !text.is_empty());
+        let from_environment =
+            || std::env::var("NAMESRV_ADDR").ok().filter(|text| !text.is_empty());
         let names = self.namesrv.clone().or_else(from_environment);
         let names = names.unwrap_or_else(|| DEFAULT_NAME_SERVER.to_owned());
         Ok(Client::start(env, ClientSettings::new(&names))?)

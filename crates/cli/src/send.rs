@@ -179,4 +179,3 @@ fn parse_property(text: &str) -> Result<(String, String), String> {
         _ => Err("expected NAME=VALUE".to_owned()),
     }
 }
-

@@ -94,7 +94,8 @@ mod tests {
     // What is no time is refused.
     #[test]
     fn wrong_times() {
-        for text in ["", "now", "2023-02-29", "2023-13-01", "2023-01-01T24:00", "2023-1", "1-1-1-1"] {
+        for text in ["", "now", "2023-02-29", "2023-13-01", "2023-01-01T24:00", "2023-1", "1-1-1-1"]
+        {
             assert_eq!(parse(text), None, "{text:?}");
         }
         assert_eq!(parse_duration("15m"), Some(Duration::from_secs(900)));

@@ -4,8 +4,8 @@ use client::{Client, TopicSpec};
 use env::Env;
 use serde_json::json;
 
-use crate::output::{Format, Output};
 use crate::Common;
+use crate::output::{Format, Output};
 
 /// An operation on topics.
 #[derive(Debug, clap::Subcommand)]
@@ -95,7 +95,8 @@ async fn list(
     output: &mut Output,
 ) -> anyhow::Result<()> {
     let clusters = client.admin().cluster().await?;
-    let own = |topic: &str| clusters.clusters.contains_key(topic) || clusters.brokers.contains_key(topic);
+    let own =
+        |topic: &str| clusters.clusters.contains_key(topic) || clusters.brokers.contains_key(topic);
     for topic in client.admin().topics().await? {
         // Brokers register a topic of their own name, and one of their cluster's.
         if !all && (is_internal(&topic) || own(&topic)) {

@@ -165,7 +165,8 @@ impl Admin {
                 }
             },
         };
-        let masters = brokers.into_iter().filter_map(|name| address_of_master(&known.brokers, name));
+        let masters =
+            brokers.into_iter().filter_map(|name| address_of_master(&known.brokers, name));
         let masters: Vec<Arc<str>> = masters.collect();
         if masters.is_empty() {
             return Err(AdminError::NoMaster { address: self.client.remote().name_server() });

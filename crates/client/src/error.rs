@@ -160,7 +160,9 @@ pub enum StartError {
     #[error("no name server address is set")]
     NoNameServer,
     /// The group's name is empty, too long, or has characters outside `%|a-zA-Z0-9_-`.
-    #[error("group {group:?} is not valid: 1 to {limit} of the characters %|a-zA-Z0-9_- are allowed")]
+    #[error(
+        "group {group:?} is not valid: 1 to {limit} of the characters %|a-zA-Z0-9_- are allowed"
+    )]
     InvalidGroup {
         /// The refused name.
         group: String,

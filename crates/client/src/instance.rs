@@ -11,24 +11,22 @@ use std::time::Duration;
 use env::Env;
 use env::tasks::TaskHandle;
 use futures_util::future::join_all;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use wire::ids::UniqKeys;
 
 use crate::admin::Admin;
 use crate::consumer::group::Group;
 use crate::consumer::{PullConsumer, PushConsumerBuilder};
-use crate::error::{CallError, RouteError, StartError};
+use crate::error::{CallError, StartError};
 use crate::limits;
 use crate::message::is_valid_name;
 use crate::producer::{Producer, ProducerSettings};
-use crate::queue::MessageQueue;
 use crate::remote::{self, Remote};
-use crate::route::{self, Brokers, Route};
+use crate::route::{self, Brokers};
+use crate::routes::KnownRoute;
 
 /// The group that sends copies of messages which could not be sent back (`CLIENT_INNER_PRODUCER_GROUP`).
 const INNER_PRODUCER: &str = "CLIENT_INNER_PRODUCER";
-/// The topic whose route new topics get (`AUTO_CREATE_TOPIC_KEY_TOPIC`).
-pub(crate) const TEMPLATE_TOPIC: &str = "TBW102";
 
 /// What a client needs to know.
 #[derive(Clone, Debug, Default)]
@@ -74,22 +72,13 @@ struct Shared {
 
 #[derive(Default)]
 pub(crate) struct State {
-    routes: HashMap<Arc<str>, KnownRoute>,
-    brokers: Brokers,
+    pub(crate) routes: HashMap<Arc<str>, KnownRoute>,
+    pub(crate) brokers: Brokers,
     /// Producer groups, each with the number of its producers.
     producers: BTreeMap<Arc<str>, usize>,
     consumers: BTreeMap<Arc<str>, Arc<Group>>,
     /// When a heartbeat was last sent before its time.
     heartbeat_again: Option<Duration>,
-}
-
-/// A route with the lists made from it once.
-#[derive(Clone)]
-pub(crate) struct KnownRoute {
-    pub(crate) route: Arc<Route>,
-    pub(crate) write_queues: Arc<[MessageQueue]>,
-    /// The topic does not exist; this is where it would be created.
-    made_up: bool,
 }
 
 impl Client {
@@ -177,6 +166,10 @@ impl Client {
         &self.shared.env
     }
 
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.shared.state.lock()
+    }
+
     pub(crate) fn remote(&self) -> &Remote {
         &self.shared.remote
     }
@@ -196,62 +189,6 @@ impl Client {
     /// Sends copies of messages that could not be sent back. Heartbeats always announce it.
     pub(crate) fn inner_producer(&self) -> Producer {
         Producer::new(self.clone(), INNER_PRODUCER.into(), ProducerSettings::default())
-    }
-
-    /// The route of an existing topic, from the cache or from a name server.
-    pub(crate) async fn route(&self, topic: &str) -> Result<Arc<Route>, RouteError> {
-        if let Some(known) = self.known(topic)
-            && !known.made_up
-        {
-            return Ok(known.route);
-        }
-        Ok(self.fetch_route(topic).await?.route)
-    }
-
-    /// The route to send by: of the topic, or of the template when the topic does not exist yet.
-    pub(crate) async fn send_route(&self, topic: &str) -> Result<KnownRoute, RouteError> {
-        if let Some(known) = self.known(topic) {
-            return Ok(known);
-        }
-        match self.fetch_route(topic).await {
-            Err(RouteError::NoTopic { topic, address }) => {
-                match self.remote().route(TEMPLATE_TOPIC).await {
-                    Err(RouteError::NoTopic { .. }) => Err(RouteError::NoTopic { topic, address }),
-                    Err(error) => Err(error),
-                    Ok(route) => self.keep(&topic, route.of_template(limits::DEFAULT_QUEUES.unsigned_abs()), true),
-                }
-            }
-            other => other,
-        }
-    }
-
-    /// Asks a name server, whatever the cache says.
-    pub(crate) async fn fetch_route(&self, topic: &str) -> Result<KnownRoute, RouteError> {
-        let route = self.remote().route(topic).await?;
-        self.keep(topic, route, false)
-    }
-
-    fn known(&self, topic: &str) -> Option<KnownRoute> {
-        self.shared.state.lock().routes.get(topic).cloned()
-    }
-
-    fn keep(&self, topic: &str, route: Route, made_up: bool) -> Result<KnownRoute, RouteError> {
-        let mut state = self.shared.state.lock();
-        let full = state.routes.len() >= limits::TOPICS;
-        if full && !state.routes.contains_key(topic) {
-            return Err(RouteError::TooManyTopics { limit: limits::TOPICS });
-        }
-        let topic: Arc<str> = topic.into();
-        let known = KnownRoute {
-            write_queues: route.write_queues(&topic).into(),
-            route: Arc::new(route),
-            made_up,
-        };
-        for (broker, members) in &known.route.brokers {
-            state.brokers.insert(broker.clone(), members.clone());
-        }
-        state.routes.insert(topic, known.clone());
-        Ok(known)
     }
 
     pub(crate) fn address_of_master(&self, broker: &str) -> Option<Arc<str>> {
@@ -340,24 +277,6 @@ impl Client {
         let state = self.shared.state.lock();
         let members = state.brokers.values().flatten();
         members.filter(|(id, _)| slaves || **id == 0).map(|(_, address)| address.clone()).collect()
-    }
-
-    /// Asks for the routes of all known topics again and forgets brokers that no route names.
-    async fn refresh_routes(&self) {
-        let topics: Vec<Arc<str>> = self.shared.state.lock().routes.keys().cloned().collect();
-        for topic in topics {
-            match self.fetch_route(&topic).await {
-                Ok(_) => {}
-                Err(RouteError::NoTopic { .. }) => {
-                    // Gone, or not created yet: the next use asks again.
-                    self.shared.state.lock().routes.remove(&topic);
-                }
-                Err(error) => tracing::warn!(%topic, %error, "route not refreshed"),
-            }
-        }
-        let mut state = self.shared.state.lock();
-        let routes = state.routes.values();
-        state.brokers = routes.flat_map(|known| known.route.brokers.clone()).collect();
     }
 }
 

@@ -22,20 +22,22 @@ mod queue;
 mod received;
 mod remote;
 mod route;
+mod routes;
 
 pub use admin::{Admin, Cluster, QueueRange, TopicDescription, TopicSpec};
 pub use consumer::{
     ConsumeFrom, Consumed, Model, Ordered, Position, PullConsumer, PushConsumer,
     PushConsumerBuilder, Strategy, TagFilter,
 };
-pub use error::{
-    AdminError, CallError, OffsetError, PullError, RouteError, SendError, StartError,
-};
+pub use error::{AdminError, CallError, OffsetError, PullError, RouteError, SendError, StartError};
 pub use instance::{Client, ClientSettings};
 pub use message::{InvalidMessage, Message};
-pub use producer::{
-    BatchReceipt, Producer, ProducerSettings, Receipt, SendStatus, Sending,
-};
+pub use producer::{BatchReceipt, Producer, ProducerSettings, Receipt, SendStatus, Sending};
 pub use queue::MessageQueue;
 pub use received::Received;
 pub use route::{Brokers, Route, Share};
+
+/// The Rust example of the README is compiled with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

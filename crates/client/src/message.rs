@@ -64,7 +64,9 @@ pub enum InvalidMessage {
     #[error("a batch needs at least one message")]
     EmptyBatch,
     /// The messages of a batch do not share one topic, or ask for a delay.
-    #[error("batch for topic {topic} may hold neither message of another topic nor delayed message")]
+    #[error(
+        "batch for topic {topic} may hold neither message of another topic nor delayed message"
+    )]
     MixedBatch {
         /// Topic of the first message.
         topic: String,

@@ -6,21 +6,10 @@ use std::sync::Arc;
 use bytes::{Buf, Bytes};
 use wire::compress::Compression;
 use wire::props::{self, names};
-use wire::record::RecordView;
+use wire::record::{RecordError, RecordView};
 
 use crate::limits;
 use crate::queue::MessageQueue;
-
-/// Why the messages of a pull cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum DecodeError {
-    /// These bytes are no stored message.
-    #[error(transparent)]
-    Record(#[from] wire::record::RecordError),
-    /// A body cannot be decompressed.
-    #[error(transparent)]
-    Compressed(#[from] wire::compress::DecompressError),
-}
 
 /// A message as it was stored. Clones share the bytes of the pull that brought it.
 #[derive(Clone, Debug)]
@@ -62,7 +51,7 @@ impl Received {
         self.physical_offset
     }
 
-    /// The body, decompressed.
+    /// The body, decompressed; as it is stored when that is not possible.
     pub fn body(&self) -> &Bytes {
         &self.body
     }
@@ -149,34 +138,27 @@ impl Received {
     pub(crate) fn decode_all(
         queue: &MessageQueue,
         bytes: &Bytes,
-    ) -> Result<Vec<Received>, DecodeError> {
+    ) -> Result<Vec<Received>, RecordError> {
         let mut messages = Vec::new();
         let mut rest = bytes.clone();
         while !rest.is_empty() {
             let record = RecordView::parse(&rest)?;
             let size = record.size();
-            messages.push(Received::of_record(queue, &rest, &record)?);
+            messages.push(Received::of_record(queue, &rest, &record));
             rest.advance(size);
         }
         Ok(messages)
     }
 
-    fn of_record(
-        queue: &MessageQueue,
-        bytes: &Bytes,
-        record: &RecordView<'_>,
-    ) -> Result<Received, DecodeError> {
+    fn of_record(queue: &MessageQueue, bytes: &Bytes, record: &RecordView<'_>) -> Received {
         let properties = bytes.slice_ref(record.properties());
-        let body = match Compression::of(record.sys_flag()) {
-            None => bytes.slice_ref(record.body()),
-            Some(method) => method.decompress(record.body(), limits::INFLATED_BYTES)?.into(),
-        };
+        let body = body_of(queue, bytes, record);
         let topic = retried_topic(&properties).or_else(|| std::str::from_utf8(record.topic()).ok());
         let topic = match topic {
             Some(topic) if *topic != *queue.topic => topic.into(),
             _ => queue.topic.clone(),
         };
-        Ok(Received {
+        Received {
             queue: queue.clone(),
             topic,
             offset: record.queue_offset(),
@@ -190,10 +172,91 @@ impl Received {
             stored_bytes: record.size(),
             properties,
             body,
-        })
+        }
+    }
+}
+
+/// The body, decompressed. One that cannot be is kept as it is stored: refusing it would stop its
+/// queue, and the application can tell.
+fn body_of(queue: &MessageQueue, bytes: &Bytes, record: &RecordView<'_>) -> Bytes {
+    let stored = bytes.slice_ref(record.body());
+    let Some(method) = Compression::of(record.sys_flag()) else { return stored };
+    match method.decompress(&stored, limits::INFLATED_BYTES) {
+        Ok(body) => body.into(),
+        Err(error) => {
+            tracing::warn!(%queue, offset = record.queue_offset(), %error, "body kept compressed");
+            stored
+        }
     }
 }
 
 fn retried_topic(properties: &[u8]) -> Option<&str> {
     std::str::from_utf8(props::get(properties, names::RETRY_TOPIC)?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+    use wire::flags::message;
+    use wire::record::{self, RecordHead};
+
+    use super::*;
+
+    fn stored(sys_flag: i32, topic: &str, body: &[u8], properties: &str) -> Bytes {
+        let head = RecordHead {
+            queue_id: 1,
+            flag: 7,
+            sys_flag,
+            born_timestamp: 1_000,
+            born_host: "10.0.0.1:80".parse().unwrap(),
+            store_host: "127.0.0.1:10911".parse().unwrap(),
+            reconsume_times: 2,
+            prepared_transaction_offset: 0,
+        };
+        let mut out = BytesMut::new();
+        let (topic, properties) = (topic.as_bytes(), properties.as_bytes());
+        record::encode(&mut out, &head, topic, body, properties).unwrap();
+        out.freeze()
+    }
+
+    fn decode(bytes: &[Bytes]) -> Result<Vec<Received>, RecordError> {
+        Received::decode_all(&MessageQueue::new("T", "b", 1), &bytes.concat().into())
+    }
+
+    // Records that follow one another become messages, compressed bodies are inflated.
+    #[test]
+    fn records_become_messages() {
+        let squeezed = Compression::Zlib.compress(b"squeezed", 5);
+        let plain = stored(0, "T", b"plain", "TAGS\u{1}t\u{2}UNIQ_KEY\u{1}id\u{2}");
+        let messages = decode(&[plain, stored(message::COMPRESSED, "T", &squeezed, "")]).unwrap();
+        assert_eq!(messages[0].body(), "plain");
+        assert_eq!((messages[0].tag(), messages[0].message_id().as_str()), (Some("t"), "id"));
+        assert_eq!((messages[0].flag(), messages[0].reconsume_times()), (7, 2));
+        assert_eq!(messages[1].body(), "squeezed");
+        assert_eq!(messages[1].message_id(), "7F00000100002A9F0000000000000000");
+    }
+
+    // A redelivered message says where it was sent first.
+    #[test]
+    fn the_topic_of_a_retried_message_is_restored() {
+        let retried = stored(0, "%RETRY%g", b"x", "RETRY_TOPIC\u{1}orders\u{2}");
+        assert_eq!(decode(&[retried]).unwrap()[0].topic(), "orders");
+    }
+
+    // A body that claims to be compressed but is not does not stop its queue.
+    #[test]
+    fn a_broken_body_is_delivered_as_it_is() {
+        let broken = stored(message::COMPRESSED, "T", b"no zlib", "");
+        assert_eq!(decode(&[broken]).unwrap()[0].body(), "no zlib");
+    }
+
+    // Bytes that are no record are refused, also behind good ones.
+    #[test]
+    fn garbage_is_refused() {
+        let good = stored(0, "T", b"x", "");
+        let cut = good.slice(..good.len() - 1);
+        assert!(decode(&[good, cut]).is_err());
+        assert!(decode(&[Bytes::from_static(&[0xFF; 40])]).is_err());
+        assert!(decode(&[]).unwrap().is_empty());
+    }
 }

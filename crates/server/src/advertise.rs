@@ -6,12 +6,14 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 use anyhow::Context;
 
 /// Resolves `host` (empty: find out) to an address with `port`. IPv4 is preferred: C++ and Node clients know no other.
-pub fn address(host: &str, port: u16) -> anyhow::Result<SocketAddr> {
+pub(crate) fn address(host: &str, port: u16) -> anyhow::Result<SocketAddr> {
     if host.is_empty() {
         let ip = outward_ip().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         return Ok(SocketAddr::new(ip, port));
     }
-    let addresses = (host, port).to_socket_addrs().with_context(|| format!("brokerIP1={host} cannot be resolved"))?;
+    let addresses = (host, port)
+        .to_socket_addrs()
+        .with_context(|| format!("brokerIP1={host} cannot be resolved"))?;
     let addresses: Vec<SocketAddr> = addresses.collect();
     let v4 = addresses.iter().find(|address| address.is_ipv4());
     v4.or(addresses.first()).copied().with_context(|| format!("brokerIP1={host} has no address"))

@@ -7,7 +7,7 @@ use cli::Output;
 use env::Env;
 
 /// Runs one client command to its end.
-pub fn run(command: cli::Command) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(command: cli::Command) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -18,7 +18,7 @@ pub fn run(command: cli::Command) -> anyhow::Result<ExitCode> {
 }
 
 /// Runs one measurement.
-pub fn bench(arguments: &bench::Args) -> anyhow::Result<ExitCode> {
+pub(crate) fn bench(arguments: &bench::Args) -> anyhow::Result<ExitCode> {
     bench::run(arguments, &mut std::io::stdout())?;
     Ok(ExitCode::SUCCESS)
 }

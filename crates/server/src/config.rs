@@ -10,9 +10,12 @@ use env::settings::{Loaded, Loader};
 use namesrv::NamesrvSettings;
 use store::StoreSettings;
 
+/// Variables with our prefix that are for the log and for the client commands, not settings of the server.
+const NO_SETTINGS: [&str; 2] = ["APOGEE_LOG", "APOGEE_NAMESRV"];
+
 /// Arguments of `apogee server`.
 #[derive(Args, Debug, Default)]
-pub struct ServerArgs {
+pub(crate) struct ServerArgs {
     /// Roles of this process, separated by commas.
     #[arg(long, value_delimiter = ',', default_value = "namesrv,broker")]
     roles: Vec<Role>,
@@ -38,7 +41,7 @@ pub struct ServerArgs {
 
 /// A part of the process that may be switched on by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
+pub(crate) enum Role {
     /// Knows which broker has which topic.
     Namesrv,
     /// Stores and delivers messages.
@@ -64,7 +67,7 @@ env::settings! {
 }
 
 /// Everything that decides how the server runs.
-pub struct Config {
+pub(crate) struct Config {
     /// Settings of the process itself.
     pub server: ServerSettings,
     /// Whether this process is a name server.
@@ -83,7 +86,7 @@ pub struct Config {
 
 impl Config {
     /// Reads file and environment.
-    pub fn load(arguments: ServerArgs) -> anyhow::Result<Config> {
+    pub(crate) fn load(arguments: ServerArgs) -> anyhow::Result<Config> {
         let roles = if arguments.roles.is_empty() {
             vec![Role::Namesrv, Role::Broker]
         } else {
@@ -93,7 +96,7 @@ impl Config {
         if let Some(path) = &arguments.config {
             read_file(&mut loader, path)?;
         }
-        loader.env(std::env::vars());
+        loader.env(std::env::vars().filter(|(name, _)| !NO_SETTINGS.contains(&name.as_str())));
         if let Some(namesrv) = &arguments.namesrv {
             loader.flag("namesrvAddr", namesrv);
         }
@@ -101,11 +104,14 @@ impl Config {
             loader.flag("storePathRootDir", &data.join("store").to_string_lossy());
         }
         for setting in &arguments.settings {
-            let (key, value) = setting.split_once('=').with_context(|| format!("--set {setting}: expected KEY=VALUE"))?;
+            let (key, value) = setting
+                .split_once('=')
+                .with_context(|| format!("--set {setting}: expected KEY=VALUE"))?;
             loader.flag(key.trim(), value.trim());
         }
         let has = |role| roles.contains(&role);
-        let broker = has(Role::Broker).then(|| (loader.take::<BrokerSettings>(), loader.take::<StoreSettings>()));
+        let broker = has(Role::Broker)
+            .then(|| (loader.take::<BrokerSettings>(), loader.take::<StoreSettings>()));
         if broker.is_none() {
             loader.know::<BrokerSettings>();
             loader.know::<StoreSettings>();
@@ -128,7 +134,8 @@ impl Config {
 
 fn read_file(loader: &mut Loader, path: &Path) -> anyhow::Result<()> {
     let name = path.display().to_string();
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the settings file {name}"))?;
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read the settings file {name}"))?;
     if path.extension().is_some_and(|extension| extension == "toml") {
         loader.toml(&name, &text)?;
     } else {

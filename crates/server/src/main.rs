@@ -35,7 +35,8 @@ enum Command {
 
 fn main() -> ExitCode {
     let arguments = Apogee::parse();
-    let command = arguments.command.unwrap_or_else(|| Command::Server(config::ServerArgs::default()));
+    let command =
+        arguments.command.unwrap_or_else(|| Command::Server(config::ServerArgs::default()));
     let ended = match command {
         Command::Server(arguments) => node::run(arguments),
         Command::Bench(arguments) => client::bench(&arguments),

@@ -23,7 +23,7 @@ const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Runs the server until it is told to stop.
-pub fn run(arguments: ServerArgs) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(arguments: ServerArgs) -> anyhow::Result<ExitCode> {
     let config = Config::load(arguments)?;
     if config.dump {
         logging::say(config.loaded.dump().trim_end());
@@ -59,7 +59,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     for warning in &config.loaded.warnings {
         tracing::warn!("{warning}");
     }
-    tracing::warn!("there is no access control: whoever reaches these ports may administer this server");
+    tracing::warn!(
+        "there is no access control: whoever reaches these ports may administer this server"
+    );
     let env = Env::real();
     let bind = &config.server.bind;
     let bind = bind.parse().with_context(|| format!("bindAddress={bind} is no IP address"))?;
@@ -80,7 +82,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     }
     node.announce();
     if config.trial {
-        trial::run(&node.env, &node.namesrv_list).await.context("the trial message did not come through")?;
+        trial::run(&node.env, &node.namesrv_list)
+            .await
+            .context("the trial message did not come through")?;
     }
     let failed = node.wait().await;
     node.stop().await;
@@ -95,8 +99,12 @@ impl Node {
     ) -> anyhow::Result<()> {
         let addr = SocketAddr::new(self.bind, settings.port);
         let namesrv = Namesrv::start(self.env.clone(), settings, home)?;
-        let server = Server::start(self.env.clone(), addr, "namesrv", Arc::new(namesrv), Limits::default()).await;
-        let server = server.with_context(|| format!("the name server cannot listen on {addr} (namesrv.listenPort)"))?;
+        let server =
+            Server::start(self.env.clone(), addr, "namesrv", Arc::new(namesrv), Limits::default())
+                .await;
+        let server = server.with_context(|| {
+            format!("the name server cannot listen on {addr} (namesrv.listenPort)")
+        })?;
         let listens = server.local_addr();
         let ip = if listens.ip().is_unspecified() { LOOPBACK } else { listens.ip() };
         self.namesrv_list = SocketAddr::new(ip, listens.port()).to_string();
@@ -112,18 +120,25 @@ impl Node {
     ) -> anyhow::Result<()> {
         let store_env = Env { tasks: Tasks::new(self.env.clock.clone()), ..self.env.clone() };
         let root = store_settings.root.clone();
-        let store = Store::open(store_env, store_settings).with_context(|| format!("the store in {} cannot be opened", root.display()))?;
+        let store = Store::open(store_env, store_settings)
+            .with_context(|| format!("the store in {} cannot be opened", root.display()))?;
         if !settings.namesrv.is_empty() {
             self.namesrv_list.clone_from(&settings.namesrv);
         }
         // The port must be known before the broker is opened, since it tells clients and messages its address.
         let addr = SocketAddr::new(self.bind, settings.port);
         let bound = Server::bind(self.env.clone(), addr).await;
-        let bound = bound.with_context(|| format!("the broker cannot listen on {addr} (listenPort)"))?;
+        let bound =
+            bound.with_context(|| format!("the broker cannot listen on {addr} (listenPort)"))?;
         let advertised = advertise::address(&settings.host, bound.local_addr().port())?;
         let deps = broker::Deps {
             store: store.clone(),
-            client: Client::new(self.env.clone(), "registration", Arc::new(net::AnswersOnly), Limits::default()),
+            client: Client::new(
+                self.env.clone(),
+                "registration",
+                Arc::new(net::AnswersOnly),
+                Limits::default(),
+            ),
             namesrv: self.namesrv_list.clone(),
             advertised,
             effective_settings,
@@ -141,7 +156,10 @@ impl Node {
             logging::say(&format!("name server  {}", server.local_addr()));
         }
         if let (Some(server), Some(advertised)) = (&self.broker, self.advertised) {
-            logging::say(&format!("broker       {} (clients are told {advertised})", server.local_addr()));
+            logging::say(&format!(
+                "broker       {} (clients are told {advertised})",
+                server.local_addr()
+            ));
         }
         if self.broker.is_some() {
             let namesrv = match self.namesrv_list.as_str() {
@@ -149,7 +167,9 @@ impl Node {
                 other => format!(" --namesrv '{other}'"),
             };
             logging::say(&format!("try it       apogee send hello 'first message'{namesrv}"));
-            logging::say(&format!("             apogee consume hello --from first --count 1{namesrv}"));
+            logging::say(&format!(
+                "             apogee consume hello --from first --count 1{namesrv}"
+            ));
         }
     }
 
@@ -182,4 +202,3 @@ impl Node {
         }
     }
 }
-

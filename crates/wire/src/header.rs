@@ -1,6 +1,6 @@
 //! Typed headers: what the ext fields of a request or response mean.
 //!
-//! A header is declared once with [`headers!`] and then both decoded and encoded, so that server and
+//! A header is declared once with `headers!` and then both decoded and encoded, so that server and
 //! client agree. Strings stay borrowed. Fields that a header does not name are ignored: every
 //! request may carry routing fields (`bname`, `lo`, `ns`, `nsd`, `oway`) and credentials.
 //! Which fields may be missing is what clients of all ages really send; see the table of

@@ -183,6 +183,23 @@ pub(crate) const fn find(word: u64, byte: u8) -> u64 {
     x.wrapping_sub(ONES) & !x & (ONES << 7)
 }
 
+/// One bit for each byte of `block`, the first lowest: set where it equals `a` or `b`.
+pub(crate) fn find_in_block(block: &[u8; 32], a: u8, b: u8) -> u32 {
+    const ONES: u64 = u64::MAX / 0xFF;
+    const LOW: u64 = ONES * 0x7F;
+    let (words, _) = block.as_chunks::<8>();
+    words.iter().enumerate().fold(0, |all, (n, word)| {
+        let word = u64::from_le_bytes(*word);
+        // The high bit of a byte stays clear exactly where the byte is zero.
+        let nonzero = |x: u64| ((x & LOW) + LOW) | x;
+        let differs = nonzero(word ^ (ONES * u64::from(a))) & nonzero(word ^ (ONES * u64::from(b)));
+        let found = !differs >> 7 & ONES;
+        // Gathers bit 8i of each byte into bit i of the top byte.
+        let bits = found.wrapping_mul(0x0102_0408_1020_4080) >> 56;
+        all | (bits as u32) << (8 * n)
+    })
+}
+
 /// Writes the unescaped `raw` to the start of `out`, which has at least its length, and returns the
 /// length written: no escape stands for more bytes than it has. Escapes that JSON and its dialects
 /// do not know stand for their letter.

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use apogee_e2e::client::Client as JavaClient;
+use apogee_e2e::java::REFERENCE;
 use client::{Client, ConsumeFrom, Consumed, Message, Model, Ordered, Position, PushConsumer};
 
 use crate::sending::read_all;
@@ -59,6 +61,40 @@ pub(crate) async fn two_members_share_a_topic(context: &Context) -> Result<()> {
     first.close().await;
     one.close().await;
     two.close().await;
+    Ok(())
+}
+
+/// Shows that a Java member and a Rust member of one group compute complementary shares, both when
+/// the Java member joins and after it was killed.
+pub(crate) async fn a_group_is_shared_with_java(context: &Context) -> Result<()> {
+    let client = context.client()?;
+    let (topic, group) = (context.topic(&client, 7).await?, context.name("group"));
+    let seen = Seen::default();
+    let rust = member(&client, &group, &topic, &seen).await?;
+    let ours = || {
+        let queues = rust.assigned().into_iter().map(|(queue, _)| queue);
+        queues.filter(|queue| *queue.topic == *topic).map(|queue| queue.id).collect::<BTreeSet<_>>()
+    };
+    until("the Rust member reads all queues", || ours().len() == 7).await?;
+    let java = JavaClient::build(REFERENCE)?;
+    let namesrv = context.shared.cluster()?.namesrv().to_string();
+    let args = [("namesrv", &*namesrv), ("topic", &*topic), ("group", &*group)];
+    let dir = context.shared.case_dir("java-member")?;
+    let mut java = java.start("member", "Member", &dir, &args)?;
+    let theirs = || {
+        let output = java.output();
+        let last = output.lines().rev().find_map(|line| line.strip_prefix("OWNED "));
+        last.and_then(|line| serde_json::from_str(line).ok()).unwrap_or_else(BTreeSet::new)
+    };
+    until("complementary shares", || {
+        let (ours, theirs) = (ours(), theirs());
+        ours.len().abs_diff(theirs.len()) == 1 && ours.union(&theirs).count() == 7
+    })
+    .await?;
+    java.kill()?;
+    until("the Rust member reads all queues again", || ours().len() == 7).await?;
+    rust.close().await;
+    client.close().await;
     Ok(())
 }
 
@@ -292,7 +328,6 @@ pub(crate) async fn pulling_seeks_and_commits(context: &Context) -> Result<()> {
 /// Shows that a consumer goes on by itself after its broker was stopped and started again, and skips
 /// nothing.
 pub(crate) async fn consumers_survive_a_restart(context: &Context) -> Result<()> {
-    let _alone = context.shared.alone();
     let client = context.client()?;
     let topic = context.topic(&client, 4).await?;
     let seen = Seen::default();

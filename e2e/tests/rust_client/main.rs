@@ -8,7 +8,7 @@ mod sending;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
@@ -16,6 +16,7 @@ use apogee_e2e::cases::{Cases, Shared};
 use apogee_e2e::peer::Peer;
 use client::{Client, MessageQueue, Received, TopicSpec};
 use futures_util::future::LocalBoxFuture;
+use parking_lot::Mutex;
 
 /// One second for each of the 18 levels: retries come quickly.
 const DELAY_LEVELS: &str = "1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s";
@@ -34,12 +35,13 @@ fn main() -> Result<ExitCode> {
     // RUST_LOG=client=debug shows what the clients do.
     let filter = tracing_subscriber::EnvFilter::from_default_env();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let steady: [(&str, Case); 13] = cases![
+    let steady: [(&str, Case); 14] = cases![
         sending::messages_arrive_as_sent,
         sending::batches_and_oneway,
         sending::invalid_messages_are_refused,
         sending::unknown_name_server,
         consuming::two_members_share_a_topic,
+        consuming::a_group_is_shared_with_java,
         consuming::progress_is_committed_on_close,
         consuming::tags_are_filtered,
         consuming::failed_messages_come_again_then_die,
@@ -54,10 +56,10 @@ fn main() -> Result<ExitCode> {
         cases![sending::sends_survive_a_restart, consuming::consumers_survive_a_restart];
     let mut cases = Cases::default();
     for peer in Peer::selected() {
-        for group in [&steady[..], &restarting[..]] {
+        for (group, restarts) in [(&steady[..], false), (&restarting[..], true)] {
             let shared = Arc::new(Shared::new(peer, &[("messageDelayLevel", DELAY_LEVELS)])?);
             for &(name, case) in group {
-                let context = Context { name, shared: shared.clone() };
+                let context = Context { name, restarts, shared: shared.clone() };
                 cases.add(format!("{peer}::{name}"), peer.missing(), move || context.run(case));
             }
         }
@@ -68,11 +70,14 @@ fn main() -> Result<ExitCode> {
 /// What a case works with.
 pub(crate) struct Context {
     name: &'static str,
+    /// Ends its server: no other case may run beside it.
+    restarts: bool,
     pub(crate) shared: Arc<Shared>,
 }
 
 impl Context {
     fn run(&self, case: Case) -> Result<()> {
+        let _alone = self.restarts.then(|| self.shared.alone());
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         runtime.worker_threads(2).enable_all().build()?.block_on(case(self))
     }
@@ -106,19 +111,19 @@ pub(crate) struct Seen(Arc<Mutex<Vec<Received>>>);
 
 impl Seen {
     pub(crate) fn add(&self, messages: Vec<Received>) {
-        self.0.lock().unwrap().extend(messages);
+        self.0.lock().extend(messages);
     }
 
     pub(crate) fn bodies(&self) -> Vec<String> {
-        self.0.lock().unwrap().iter().map(body).collect()
+        self.0.lock().iter().map(body).collect()
     }
 
     pub(crate) fn all(&self) -> Vec<Received> {
-        self.0.lock().unwrap().clone()
+        self.0.lock().clone()
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.0.lock().unwrap().len()
+        self.0.lock().len()
     }
 
     pub(crate) fn by_queue(&self) -> BTreeMap<MessageQueue, Vec<Received>> {

@@ -10,12 +10,14 @@ fn peer(id: u64) -> Arc<Peer> {
 }
 
 fn heartbeat(client: &str, group: &str, expressions: &[(&str, &str)]) -> HeartbeatData {
-    let subscriptions =
-        expressions.iter().map(|(topic, expression)| SubscriptionData {
+    let subscriptions = expressions
+        .iter()
+        .map(|(topic, expression)| SubscriptionData {
             topic: (*topic).to_owned(),
             sub_string: (*expression).to_owned(),
             ..SubscriptionData::default()
-        }).collect();
+        })
+        .collect();
     HeartbeatData {
         client_id: client.to_owned(),
         producer_data_set: vec![ProducerData { group_name: "pg".to_owned() }],
@@ -61,7 +63,10 @@ fn subscriptions_are_per_client() {
     beat(&clients, &one, 0, heartbeat("c1", "g", &[("T", "A")]));
     let changes = beat(&clients, &two, 0, heartbeat("c2", "g", &[("T", "B")]));
     assert_eq!(changes.inconsistent.len(), 1);
-    assert!(changes.inconsistent[0].one.contains("T:A") && changes.inconsistent[0].other.contains("T:B"));
+    assert!(
+        changes.inconsistent[0].one.contains("T:A")
+            && changes.inconsistent[0].other.contains("T:B")
+    );
     let of = |peer: &Arc<Peer>| match clients.subscription(peer.id(), "g", "T") {
         Subscribed::Yes { data, .. } => data.sub_string.clone(),
         other => panic!("{other:?}"),

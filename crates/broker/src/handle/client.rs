@@ -12,7 +12,7 @@ use crate::reply::{self, Refusal};
 use crate::topic::RETRY_PREFIX;
 
 /// 34: a client says which groups it is a member of and what it subscribes to.
-pub fn heartbeat(
+pub(crate) fn heartbeat(
     broker: &Broker,
     peer: &Arc<Peer>,
     frame: &Frame<'_>,
@@ -59,7 +59,7 @@ fn create_retry_topic(broker: &Broker, group: &str) -> Result<(), Refusal> {
 }
 
 /// 35: a client leaves its groups.
-pub fn unregister(
+pub(crate) fn unregister(
     broker: &Broker,
     peer: &Peer,
     frame: &Frame<'_>,
@@ -74,7 +74,7 @@ pub fn unregister(
 }
 
 /// 38: who the members of a group are.
-pub fn consumer_list(
+pub(crate) fn consumer_list(
     broker: &Broker,
     frame: &Frame<'_>,
     header: &ConsumerGroupHeader<'_>,
@@ -90,7 +90,7 @@ pub fn consumer_list(
 }
 
 /// 41: an orderly consumer locks or renews queues.
-pub fn lock(broker: &Broker, frame: &Frame<'_>, out: &mut Replies) -> Result<(), Refusal> {
+pub(crate) fn lock(broker: &Broker, frame: &Frame<'_>, out: &mut Replies) -> Result<(), Refusal> {
     let request = wire::body::read::<LockBatchRequest>(frame.body)?;
     let now = broker.env.clock.mono();
     let owned =
@@ -100,7 +100,7 @@ pub fn lock(broker: &Broker, frame: &Frame<'_>, out: &mut Replies) -> Result<(),
 }
 
 /// 42: an orderly consumer frees queues.
-pub fn unlock(broker: &Broker, frame: &Frame<'_>, out: &mut Replies) -> Result<(), Refusal> {
+pub(crate) fn unlock(broker: &Broker, frame: &Frame<'_>, out: &mut Replies) -> Result<(), Refusal> {
     let request = wire::body::read::<LockBatchRequest>(frame.body)?;
     broker.locks.unlock(&request.consumer_group, &request.client_id, &request.mq_set);
     reply::ok(out, frame);
@@ -109,12 +109,13 @@ pub fn unlock(broker: &Broker, frame: &Frame<'_>, out: &mut Replies) -> Result<(
 
 /// 40: tells the members of these groups to divide the queues anew. A notice that a slow client has no room for is
 /// dropped: the client looks again within 20 s.
-pub fn notify(broker: &Broker, groups: Vec<String>) {
+pub(crate) fn notify(broker: &Broker, groups: Vec<String>) {
     if !broker.settings.notify_members {
         return;
     }
     for group in groups {
-        let wanted = broker.groups.get(&group).is_some_and(|g| g.notify_consumer_ids_changed_enable);
+        let wanted =
+            broker.groups.get(&group).is_some_and(|g| g.notify_consumer_ids_changed_enable);
         if !wanted {
             continue;
         }

@@ -1,11 +1,11 @@
 //! Topics and groups as an administrator sees them (17, 21, 200, 201, 215, 351, 352), and the settings in effect (26).
 
+use store::ReadError;
 use wire::body::{SubscriptionGroupConfig, TopicConfig, TopicFilterType};
 use wire::header::{
-    CreateTopicHeader, GetAllGroupsResponse, GetAllTopicConfigResponse, GetBrokerConfigResponse, GroupHeader,
-    TopicHeader,
+    CreateTopicHeader, GetAllGroupsResponse, GetAllTopicConfigResponse, GetBrokerConfigResponse,
+    GroupHeader, TopicHeader,
 };
-use store::ReadError;
 use wire::{Frame, Replies};
 
 use crate::reply::{self, Refusal};
@@ -13,7 +13,7 @@ use crate::topic::{self, TopicError};
 use crate::{Broker, limits};
 
 /// 17: creates or changes a topic. The name servers know before the answer is sent.
-pub fn create_topic(
+pub(crate) fn create_topic(
     broker: &Broker,
     frame: &Frame<'_>,
     header: &CreateTopicHeader<'_>,
@@ -29,7 +29,8 @@ pub fn create_topic(
         return Err(Refusal::Config(format!("topicFilterType = [{filter_type}] value invalid")));
     };
     let known = broker.topics.get(&name);
-    let mut attributes = known.as_ref().map(|topic| topic.config.attributes.clone()).unwrap_or_default();
+    let mut attributes =
+        known.as_ref().map(|topic| topic.config.attributes.clone()).unwrap_or_default();
     if let Some(text) = &header.attributes {
         topic::modify_attributes(&mut attributes, &text.to_str(), known.is_none())?;
     }
@@ -52,7 +53,7 @@ pub fn create_topic(
 }
 
 /// 215: deletes a topic, its offsets and its queues. The log keeps the messages until they expire.
-pub fn delete_topic(
+pub(crate) fn delete_topic(
     broker: &Broker,
     frame: &Frame<'_>,
     header: &TopicHeader<'_>,
@@ -85,14 +86,24 @@ pub fn delete_topic(
 }
 
 /// 21: every topic.
-pub fn all_topics(broker: &Broker, frame: &Frame<'_>, out: &mut Replies) {
+pub(crate) fn all_topics(broker: &Broker, frame: &Frame<'_>, out: &mut Replies) {
     let table = broker.topics.snapshot();
     let total = i32::try_from(table.topic_config_table.len()).unwrap_or(i32::MAX);
-    reply::header_and_json(out, frame, &GetAllTopicConfigResponse { total_topic_num: Some(total) }, &table);
+    reply::header_and_json(
+        out,
+        frame,
+        &GetAllTopicConfigResponse { total_topic_num: Some(total) },
+        &table,
+    );
 }
 
 /// 351: one topic.
-pub fn topic(broker: &Broker, frame: &Frame<'_>, header: &TopicHeader<'_>, out: &mut Replies) -> Result<(), Refusal> {
+pub(crate) fn topic(
+    broker: &Broker,
+    frame: &Frame<'_>,
+    header: &TopicHeader<'_>,
+    out: &mut Replies,
+) -> Result<(), Refusal> {
     let name = header.topic.to_str();
     let topic = broker.topics.get(&name).ok_or_else(|| Refusal::NoTopic(name.into_owned()))?;
     reply::json(out, frame, &topic.config);
@@ -100,7 +111,11 @@ pub fn topic(broker: &Broker, frame: &Frame<'_>, header: &TopicHeader<'_>, out: 
 }
 
 /// 200: creates or changes a group.
-pub fn create_group(broker: &Broker, frame: &Frame<'_>, out: &mut Replies) -> Result<(), Refusal> {
+pub(crate) fn create_group(
+    broker: &Broker,
+    frame: &Frame<'_>,
+    out: &mut Replies,
+) -> Result<(), Refusal> {
     let config: SubscriptionGroupConfig = wire::body::read(frame.body)?;
     broker.groups.put(config, broker.env.clock.wall_ms())?;
     broker.answer_when_announced(frame, out);
@@ -108,14 +123,24 @@ pub fn create_group(broker: &Broker, frame: &Frame<'_>, out: &mut Replies) -> Re
 }
 
 /// 201: every group.
-pub fn all_groups(broker: &Broker, frame: &Frame<'_>, out: &mut Replies) {
+pub(crate) fn all_groups(broker: &Broker, frame: &Frame<'_>, out: &mut Replies) {
     let table = broker.groups.snapshot();
     let total = i32::try_from(table.subscription_group_table.len()).unwrap_or(i32::MAX);
-    reply::header_and_json(out, frame, &GetAllGroupsResponse { total_group_num: Some(total) }, &table);
+    reply::header_and_json(
+        out,
+        frame,
+        &GetAllGroupsResponse { total_group_num: Some(total) },
+        &table,
+    );
 }
 
 /// 352: one group.
-pub fn group(broker: &Broker, frame: &Frame<'_>, header: &GroupHeader<'_>, out: &mut Replies) -> Result<(), Refusal> {
+pub(crate) fn group(
+    broker: &Broker,
+    frame: &Frame<'_>,
+    header: &GroupHeader<'_>,
+    out: &mut Replies,
+) -> Result<(), Refusal> {
     let name = header.group.to_str();
     let group = broker.groups.get_or_create(&name, broker.env.clock.wall_ms());
     let group = group.ok_or_else(|| Refusal::NoGroup(name.into_owned()))?;
@@ -124,7 +149,7 @@ pub fn group(broker: &Broker, frame: &Frame<'_>, header: &GroupHeader<'_>, out: 
 }
 
 /// 26: the settings in effect, as `key=value` lines, with the version of the topic table.
-pub fn settings(broker: &Broker, frame: &Frame<'_>, out: &mut Replies) {
+pub(crate) fn settings(broker: &Broker, frame: &Frame<'_>, out: &mut Replies) {
     let version = serde_json::json!(broker.topics.snapshot().data_version).to_string();
     let header = GetBrokerConfigResponse { version: version.as_str().into() };
     reply::header_and_body(out, frame, &header, broker.effective_settings.as_bytes());

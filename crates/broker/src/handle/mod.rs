@@ -1,9 +1,9 @@
 //! One file per family of requests: check, act, answer.
 
-pub mod client;
-pub mod config;
-pub mod offset;
-pub mod pull;
-pub mod query;
-pub mod send;
-pub mod send_back;
+pub(crate) mod client;
+pub(crate) mod config;
+pub(crate) mod offset;
+pub(crate) mod pull;
+pub(crate) mod query;
+pub(crate) mod send;
+pub(crate) mod send_back;

@@ -14,7 +14,7 @@ use crate::reply::{self, Refusal};
 
 /// 14: where a group goes on. A group that has never committed starts at 0 while the queue's first message is still
 /// recent; otherwise the client decides by its own policy.
-pub fn query(
+pub(crate) fn query(
     broker: &Broker,
     frame: &Frame<'_>,
     header: &QueryConsumerOffsetHeader<'_>,
@@ -38,7 +38,7 @@ pub fn query(
 }
 
 /// 15: a group has consumed up to an offset.
-pub fn update(
+pub(crate) fn update(
     broker: &Broker,
     frame: &Frame<'_>,
     header: &UpdateConsumerOffsetHeader<'_>,
@@ -57,14 +57,14 @@ pub fn update(
 }
 
 /// 30: the offset that the next message of a queue will have; 0 for a queue that does not exist.
-pub fn max(broker: &Broker, frame: &Frame<'_>, header: &QueueHeader<'_>, out: &mut Replies) {
+pub(crate) fn max(broker: &Broker, frame: &Frame<'_>, header: &QueueHeader<'_>, out: &mut Replies) {
     let queue = find_queue(broker, &header.topic, header.queue_id);
     let offset = queue.map_or(0, |queue| queue.max_offset() as i64);
     reply::header(out, frame, &OffsetResponse { offset });
 }
 
 /// 31: the offset of the oldest message that a queue still holds; 0 for a queue that does not exist.
-pub fn min(broker: &Broker, frame: &Frame<'_>, header: &QueueHeader<'_>, out: &mut Replies) {
+pub(crate) fn min(broker: &Broker, frame: &Frame<'_>, header: &QueueHeader<'_>, out: &mut Replies) {
     let queue = find_queue(broker, &header.topic, header.queue_id);
     let offset = queue.map_or(0, |queue| queue.min_offset() as i64);
     reply::header(out, frame, &OffsetResponse { offset });
@@ -82,7 +82,7 @@ fn is_recent(broker: &Broker, queue: &Arc<Queue>) -> bool {
 }
 
 /// The store's queue, if it exists.
-pub fn find_queue(broker: &Broker, topic: &Text<'_>, id: i32) -> Option<Arc<Queue>> {
+pub(crate) fn find_queue(broker: &Broker, topic: &Text<'_>, id: i32) -> Option<Arc<Queue>> {
     let id = u32::try_from(id).ok()?;
     broker.store.find_queue(&topic.to_str(), id)
 }

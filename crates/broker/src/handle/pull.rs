@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use store::{ColdGet, Get, Got, GotStatus as Status, Queue, ReadError, Want};
 use wire::body::SubscriptionData;
-use wire::frame::ReplyTo;
 use wire::flags::{perm, pull as flags};
+use wire::frame::ReplyTo;
 use wire::header::{Header, PullHeader, PullResponse};
-use wire::{java_hash, Frame, FrameWriter, Peer, Replies, reply_codes as code};
+use wire::{Frame, FrameWriter, Peer, Replies, java_hash, reply_codes as code};
 
 use crate::clients::Subscribed;
 use crate::reply::{self, Refusal};
@@ -33,7 +33,7 @@ enum Filter {
 }
 
 /// Serves one pull: answers what is there, or holds it until something arrives.
-pub fn pull(
+pub(crate) fn pull(
     broker: &Broker,
     peer: &Peer,
     frame: &Frame<'_>,
@@ -268,7 +268,8 @@ fn is_tag(kind: &str) -> bool {
 
 /// Response code and remark of a read (broker-semantics §9.3).
 fn outcome(status: Status, offset: u64) -> (i32, &'static str) {
-    let moved_unless_start = if offset == 0 { code::PULL_NOT_FOUND } else { code::PULL_OFFSET_MOVED };
+    let moved_unless_start =
+        if offset == 0 { code::PULL_NOT_FOUND } else { code::PULL_OFFSET_MOVED };
     match status {
         Status::Found => (code::SUCCESS, "FOUND"),
         Status::NoMatchedMessage => (code::PULL_RETRY_IMMEDIATELY, "NO_MATCHED_MESSAGE"),

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use store::{Bound, Get, GotStatus, Lookup, Queue, ReadError, Store, Want};
-use wire::record::RecordView;
 use wire::frame::ReplyTo;
 use wire::header::{
-    BoundaryType, EarliestStoreTimeResponse, Header, OffsetResponse, QueryMessageHeader, QueryMessageResponse,
-    QueueHeader, SearchOffsetHeader, ViewMessageHeader,
+    BoundaryType, EarliestStoreTimeResponse, Header, OffsetResponse, QueryMessageHeader,
+    QueryMessageResponse, QueueHeader, SearchOffsetHeader, ViewMessageHeader,
 };
+use wire::record::RecordView;
 use wire::{Frame, FrameWriter, Replies, reply_codes as code};
 
 use crate::Broker;
@@ -17,7 +17,7 @@ use crate::handle::offset::find_queue;
 use crate::reply::{self, Refusal};
 
 /// 12: messages by business key, unique key or tag, newest first.
-pub fn by_key(
+pub(crate) fn by_key(
     broker: &Broker,
     frame: &Frame<'_>,
     header: &QueryMessageHeader<'_>,
@@ -25,7 +25,8 @@ pub fn by_key(
 ) -> Result<(), Refusal> {
     let by_tag = header.index_type.is_some_and(|kind| kind == "T");
     let (topic, key) = (header.topic.to_str().into_owned(), header.key.to_str().into_owned());
-    let asked = if header.unique_key { broker.settings.query_max } else { header.max_num.max(0) as u32 };
+    let asked =
+        if header.unique_key { broker.settings.query_max } else { header.max_num.max(0) as u32 };
     let stored_ms = header.begin_timestamp..=header.end_timestamp;
     let now_ms = broker.env.clock.wall_ms();
     read(broker, frame, out, move |store| {
@@ -43,7 +44,7 @@ pub fn by_key(
 }
 
 /// 33: the message at an offset of the log, as an offset message id names it.
-pub fn by_offset(
+pub(crate) fn by_offset(
     broker: &Broker,
     frame: &Frame<'_>,
     header: &ViewMessageHeader<'_>,
@@ -59,7 +60,7 @@ pub fn by_offset(
 }
 
 /// 29: the offset of a time in a queue; 0 for a queue that does not exist.
-pub fn by_time(
+pub(crate) fn by_time(
     broker: &Broker,
     frame: &Frame<'_>,
     header: &SearchOffsetHeader<'_>,
@@ -81,7 +82,7 @@ pub fn by_time(
 }
 
 /// 32: when the oldest message of a queue was stored; -1 if there is none.
-pub fn earliest_time(
+pub(crate) fn earliest_time(
     broker: &Broker,
     frame: &Frame<'_>,
     header: &QueueHeader<'_>,
@@ -97,7 +98,9 @@ pub fn earliest_time(
         let mut out = Replies::default();
         match timestamp {
             _ if oneway => {}
-            Ok(timestamp) => write(&mut out, to, Answer::header(EarliestStoreTimeResponse { timestamp })),
+            Ok(timestamp) => {
+                write(&mut out, to, Answer::header(EarliestStoreTimeResponse { timestamp }))
+            }
             Err(refusal) => reply::refuse_to(&mut out, to, &refusal),
         }
         out

@@ -10,12 +10,12 @@ use std::time::Duration;
 use bytes::BytesMut;
 use futures_util::FutureExt;
 use store::{AppendError, Appended, Batch, Durability, FlushDiskType};
+use wire::frame::ReplyTo;
 use wire::header::SendHeader;
 use wire::ids::OffsetMsgId;
 use wire::props::names;
 use wire::record::RecordHead;
 use wire::{Frame, FrameWriter, Peer, Replies, batch, reply_codes as code};
-use wire::frame::ReplyTo;
 
 use crate::message::{self, Encoded, Origin, Outgoing, UniqueKey};
 use crate::reply::{self, Refusal};
@@ -29,7 +29,7 @@ const REGISTER_WAIT: Duration = Duration::from_secs(1);
 
 /// The sends of one read, appended together. Its buffers are used again for the next read.
 #[derive(Default)]
-pub struct Pass {
+pub(crate) struct Pass {
     batch: Batch,
     sends: Vec<Staged>,
     /// The topic of the previous send: most reads carry one topic only.
@@ -61,7 +61,7 @@ struct Target {
 
 /// Checks one send and puts its records into `pass`, or, if its topic was created by it, into one of its own that is
 /// appended when the name servers know the topic.
-pub fn send(
+pub(crate) fn send(
     broker: &Broker,
     peer: &Peer,
     frame: &Frame<'_>,
@@ -94,7 +94,8 @@ fn target(
     previous: Option<Arc<Topic>>,
 ) -> Result<Target, Refusal> {
     let same = previous.filter(|topic| {
-        header.topic == topic.config.topic_name.as_str() && !topic.config.topic_name.starts_with('%')
+        header.topic == topic.config.topic_name.as_str()
+            && !topic.config.topic_name.starts_with('%')
     });
     let (topic, created) = match same {
         Some(topic) => (topic, false),
@@ -130,7 +131,8 @@ fn find_topic(broker: &Broker, header: &SendHeader<'_>) -> Result<(Arc<Topic>, b
     }
     let now_ms = broker.env.clock.wall_ms();
     let queues = header.default_topic_queue_nums;
-    let created = broker.topics.create_from(&name, &header.default_topic.to_str(), queues, now_ms)?;
+    let created =
+        broker.topics.create_from(&name, &header.default_topic.to_str(), queues, now_ms)?;
     let created = match created {
         None if name.starts_with(RETRY_PREFIX) => broker.create_group_topic(&name, 1)?,
         created => created,
@@ -255,13 +257,15 @@ fn check_body(broker: &Broker, frame: &Frame<'_>) -> Result<(), Refusal> {
         return Err(Refusal::Illegal("its body is empty".to_owned()));
     }
     if size > max {
-        return Err(Refusal::Illegal(format!("msg body size {size} is larger than maxMessageSize {max}")));
+        return Err(Refusal::Illegal(format!(
+            "msg body size {size} is larger than maxMessageSize {max}"
+        )));
     }
     Ok(())
 }
 
 /// Appends what was staged and answers it: at once if the append ends at once and nothing waits for durability.
-pub fn finish(broker: &Broker, mut pass: Pass, out: &mut Replies) {
+pub(crate) fn finish(broker: &Broker, mut pass: Pass, out: &mut Replies) {
     if pass.sends.is_empty() {
         broker.recycle(pass);
         return;
@@ -290,13 +294,17 @@ fn answer(
         Ok(appended) => appended,
         Err(error) => {
             let refusal = Refusal::Append(error);
-            pass.sends.iter().filter_map(|send| send.to).for_each(|to| reply::refuse_to(out, to, &refusal));
+            pass.sends
+                .iter()
+                .filter_map(|send| send.to)
+                .for_each(|to| reply::refuse_to(out, to, &refusal));
             pass.sends.clear();
             broker.recycle(pass);
             return;
         }
     };
-    let waits = (broker.store.settings().flush == FlushDiskType::Sync) && pass.sends.iter().any(|send| send.waits);
+    let waits = (broker.store.settings().flush == FlushDiskType::Sync)
+        && pass.sends.iter().any(|send| send.waits);
     let mut durable = broker.store.durable(appended.end);
     let flushed = if waits { (&mut durable).now_or_never() } else { Some(Durability::Durable) };
     let Some(flushed) = flushed else {
@@ -305,7 +313,14 @@ fn answer(
         out.later(Box::pin(async move {
             let mut out = Replies::default();
             let flushed = durable.await;
-            write_answers(&broker, &pass, &appended, &mut out, Answered::Waiting, flush_code(flushed));
+            write_answers(
+                &broker,
+                &pass,
+                &appended,
+                &mut out,
+                Answered::Waiting,
+                flush_code(flushed),
+            );
             out
         }));
         return;

@@ -28,7 +28,7 @@ struct Retry {
 }
 
 /// Serves one send-back. Reading the message may need the disk, so all of it is answered later.
-pub fn send_back(
+pub(crate) fn send_back(
     broker: &Broker,
     frame: &Frame<'_>,
     header: &SendBackHeader<'_>,
@@ -38,7 +38,10 @@ pub fn send_back(
     let group = broker.groups.get_or_create(&name, broker.env.clock.wall_ms());
     let group = group.ok_or_else(|| Refusal::NoGroup(name.clone()))?;
     if broker.settings.permission & perm::WRITE == 0 {
-        return Err(Refusal::BrokerForbidden { broker: broker.settings.name.clone(), what: "sending" });
+        return Err(Refusal::BrokerForbidden {
+            broker: broker.settings.name.clone(),
+            what: "sending",
+        });
     }
     if group.retry_queue_nums <= 0 {
         reply::ok(out, frame);
@@ -84,7 +87,12 @@ impl Retry {
         }
     }
 
-    fn encode(&self, broker: &Broker, batch: &mut Batch, view: &RecordView<'_>) -> Result<(), Refusal> {
+    fn encode(
+        &self,
+        broker: &Broker,
+        batch: &mut Batch,
+        view: &RecordView<'_>,
+    ) -> Result<(), Refusal> {
         let mut properties = BytesMut::from(view.properties());
         let topic = view.topic();
         let mut block = PropertiesMut::new(&mut properties, 0);
@@ -94,7 +102,8 @@ impl Retry {
         block.remove(names::WAIT);
         block.append(names::WAIT, b"false");
         if props::get(block.as_bytes(), names::ORIGIN_MESSAGE_ID).is_none() {
-            let own = ids::OffsetMsgId { host: view.store_host(), offset: view.physical_offset() }.encode();
+            let own = ids::OffsetMsgId { host: view.store_host(), offset: view.physical_offset() }
+                .encode();
             block.append(names::ORIGIN_MESSAGE_ID, own.as_str().as_bytes());
         }
         let dead = view.reconsume_times() >= self.max_times || self.delay_level < 0;
@@ -124,7 +133,8 @@ impl Retry {
             prepared_transaction_offset: 0,
         };
         let (body, with_previous) = (view.body(), false);
-        let outgoing = Outgoing { topic: &target, head, body, properties: &mut properties, with_previous };
+        let outgoing =
+            Outgoing { topic: &target, head, body, properties: &mut properties, with_previous };
         message::encode(broker, batch, outgoing, Origin::Retry)?;
         Ok(())
     }

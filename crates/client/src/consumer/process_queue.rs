@@ -83,7 +83,8 @@ impl<M> ProcessQueue<M> {
                 other => slot.state = other,
             }
         }
-        while matches!(self.slots.get(self.cursor), Some(s) if !matches!(s.state, State::Waiting(_))) {
+        while matches!(self.slots.get(self.cursor), Some(s) if !matches!(s.state, State::Waiting(_)))
+        {
             self.cursor += 1;
         }
         taken
@@ -91,7 +92,9 @@ impl<M> ProcessQueue<M> {
 
     /// Returns a taken message so that it is handed out again.
     pub(crate) fn put_back(&mut self, offset: u64, message: M) {
-        let Ok(index) = self.slots.binary_search_by_key(&offset, |slot| slot.offset) else { return };
+        let Ok(index) = self.slots.binary_search_by_key(&offset, |slot| slot.offset) else {
+            return;
+        };
         if matches!(self.slots[index].state, State::Taken) {
             self.slots[index].state = State::Waiting(message);
             self.cursor = self.cursor.min(index);
@@ -100,7 +103,9 @@ impl<M> ProcessQueue<M> {
 
     /// Marks a taken message as consumed.
     pub(crate) fn done(&mut self, offset: u64) {
-        let Ok(index) = self.slots.binary_search_by_key(&offset, |slot| slot.offset) else { return };
+        let Ok(index) = self.slots.binary_search_by_key(&offset, |slot| slot.offset) else {
+            return;
+        };
         let slot = &mut self.slots[index];
         if matches!(slot.state, State::Done) {
             return;

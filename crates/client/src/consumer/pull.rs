@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use futures_util::future::{AbortHandle, Abortable, Aborted};
 use futures_util::stream::FuturesUnordered;
 
 use crate::consumer::subscription::TagFilter;
@@ -76,20 +77,14 @@ pub enum Position {
 type Pull = Pin<Box<dyn Future<Output = Ended> + Send>>;
 
 /// A pull that ended.
-struct Ended {
-    queue: MessageQueue,
-    generation: u64,
-    result: Result<Pulled, PullError>,
-}
+type Ended = (MessageQueue, Result<Pulled, PullError>);
 
 /// A queue that is being read.
 struct Reading {
     next: u64,
     suggested: u64,
-    /// Changes when the application moves: pulls of older generations are ignored.
-    generation: u64,
-    /// Whether the last pull failed: the next one then waits first.
-    failed: bool,
+    /// Ends the pull under way.
+    pull: AbortHandle,
 }
 
 /// Reads queues that the application chooses; nothing is shared out among members.
@@ -119,8 +114,8 @@ pub struct PullConsumer {
     filter: TagFilter,
     version: i64,
     reading: BTreeMap<MessageQueue, Reading>,
-    pulls: FuturesUnordered<Pull>,
-    generation: u64,
+    /// One pull per queue, and those that were ended and not taken out yet.
+    pulls: FuturesUnordered<Abortable<Pull>>,
 }
 
 impl PullConsumer {
@@ -133,7 +128,6 @@ impl PullConsumer {
             version,
             reading: BTreeMap::new(),
             pulls: FuturesUnordered::new(),
-            generation: 0,
         }
     }
 
@@ -141,7 +135,8 @@ impl PullConsumer {
     pub fn filter(&mut self, expression: &str) {
         self.filter = TagFilter::parse(expression);
         self.version = self.client.env().clock.wall_ms();
-        let moves: Vec<_> = self.reading.iter().map(|(queue, one)| (queue.clone(), one.next)).collect();
+        let moves: Vec<_> =
+            self.reading.iter().map(|(queue, one)| (queue.clone(), one.next)).collect();
         moves.into_iter().for_each(|(queue, next)| self.read_from(queue, next));
     }
 
@@ -163,7 +158,9 @@ impl PullConsumer {
 
     /// Stops reading a queue.
     pub fn unassign(&mut self, queue: &MessageQueue) {
-        self.reading.remove(queue);
+        if let Some(one) = self.reading.remove(queue) {
+            one.pull.abort();
+        }
     }
 
     /// Moves to another place of a queue that is being read.
@@ -240,46 +237,49 @@ impl PullConsumer {
     }
 
     fn read_from(&mut self, queue: MessageQueue, next: u64) {
-        self.generation += 1;
-        let generation = self.generation;
-        self.reading.insert(queue.clone(), Reading { next, suggested: 0, generation, failed: false });
-        self.pulls.push(self.pull(&queue, &self.reading[&queue]));
+        self.unassign(&queue);
+        let pull = self.pull(queue.clone(), next, 0, Duration::ZERO);
+        self.reading.insert(queue, Reading { next, suggested: 0, pull });
     }
 
     async fn next_ended(&mut self) -> Ended {
-        match self.pulls.next().await {
-            Some(ended) => ended,
-            // Nothing is assigned: there is nothing to wait for but the deadline.
-            None => std::future::pending().await,
+        loop {
+            match self.pulls.next().await {
+                Some(Ok(ended)) => return ended,
+                Some(Err(Aborted)) => {}
+                // Nothing is assigned: there is nothing to wait for but the deadline.
+                None => std::future::pending().await,
+            }
         }
     }
 
     /// Takes a pull's answer in, and starts the next pull of its queue.
-    fn accept(&mut self, ended: Ended) -> Result<Option<Vec<Received>>, PullError> {
-        let Some(one) = self.reading.get_mut(&ended.queue) else { return Ok(None) };
-        if one.generation != ended.generation {
-            return Ok(None);
-        }
-        one.failed = ended.result.is_err();
-        let result = ended.result.map(|pulled| {
+    fn accept(&mut self, (queue, result): Ended) -> Result<Option<Vec<Received>>, PullError> {
+        let Some(mut one) = self.reading.remove(&queue) else { return Ok(None) };
+        let pause = if result.is_err() { limits::PULL_RETRY } else { Duration::ZERO };
+        let result = result.map(|pulled| {
             one.next = pulled.next;
             one.suggested = pulled.suggested_broker;
             let mut messages = pulled.messages;
             messages.retain(|message| self.filter.matches(message.tag()));
             (!messages.is_empty()).then_some(messages)
         });
-        let pull = self.pull(&ended.queue, &self.reading[&ended.queue]);
-        self.pulls.push(pull);
+        one.pull = self.pull(queue.clone(), one.next, one.suggested, pause);
+        self.reading.insert(queue, one);
         result
     }
 
-    fn pull(&self, queue: &MessageQueue, one: &Reading) -> Pull {
+    /// Starts to pull, after a pause.
+    fn pull(
+        &mut self,
+        queue: MessageQueue,
+        offset: u64,
+        suggested: u64,
+        pause: Duration,
+    ) -> AbortHandle {
         let (client, group) = (self.client.clone(), self.group.clone());
         let (filter, version) = (self.filter.clone(), self.version);
-        let queue = queue.clone();
-        let (offset, generation, suggested) = (one.next, one.generation, one.suggested);
-        let pause = if one.failed { limits::PULL_RETRY } else { Duration::ZERO };
-        Box::pin(async move {
+        let pull: Pull = Box::pin(async move {
             if !pause.is_zero() {
                 client.env().clock.sleep(pause).await;
             }
@@ -300,7 +300,10 @@ impl PullConsumer {
                     pulled.map_err(PullError::Call)
                 }
             };
-            Ended { queue, generation, result }
-        })
+            (queue, result)
+        });
+        let (handle, registration) = AbortHandle::new_pair();
+        self.pulls.push(Abortable::new(pull, registration));
+        handle
     }
 }

@@ -16,9 +16,9 @@ use wire::reply_codes;
 
 use crate::consumer::group::Model;
 use crate::consumer::listener::{self, Consumed, Listener, Ordered};
+use crate::consumer::member::Member;
 use crate::consumer::process_queue::{Bounds, ProcessQueue};
 use crate::consumer::pull::{PullRequest, PullStatus, Pulled};
-use crate::consumer::member::Member;
 use crate::error::CallError;
 use crate::limits;
 use crate::queue::MessageQueue;
@@ -93,11 +93,11 @@ impl Assigned {
 
     fn is_locked(&self, now: Duration) -> bool {
         let granted = self.locked_ms.load(Ordering::Acquire);
-        u64::try_from(granted)
-            .is_ok_and(|ms| now < Duration::from_millis(ms) + limits::LOCK_LOST)
+        u64::try_from(granted).is_ok_and(|ms| now < Duration::from_millis(ms) + limits::LOCK_LOST)
     }
 
-    /// Whether no ordered listener runs now, and none will start: waits up to half a second.
+    /// Whether no ordered listener runs now, and none will start as the queue is stopped. Waits up to
+    /// half a second.
     pub(crate) async fn has_stopped_consuming(&self, clock: &env::Clock) -> bool {
         let wait = Duration::from_millis(500);
         clock.timeout(wait, self.consuming.lock()).await.is_ok()
@@ -131,6 +131,7 @@ pub(crate) async fn run(member: Arc<Member>, assigned: Arc<Assigned>) {
         }
     };
     tokio::select! {
+        biased;
         () = stop.stopped() => {}
         () = pull_ahead(&member, &assigned) => {}
         () = hand_out => {}
@@ -232,6 +233,9 @@ async fn hand_out(member: &Arc<Member>, assigned: &Arc<Assigned>) {
             continue;
         }
         let permit = member.listener_permit().await;
+        if assigned.stop.is_stopped() {
+            return;
+        }
         let batch = assigned.take(member.batch);
         let (member, assigned, handler) = (member.clone(), assigned.clone(), handler.clone());
         member.client.clone().spawn("consume", async move {
@@ -285,6 +289,11 @@ async fn hand_out_in_order(member: &Arc<Member>, assigned: &Arc<Assigned>) {
         }
         let permit = member.listener_permit().await;
         let consuming = assigned.consuming.clone().lock_owned().await;
+        // Whoever takes the queue away stops it first and waits for `consuming` then: from here on
+        // either it waits for this call, or there is none.
+        if assigned.stop.is_stopped() {
+            return;
+        }
         let batch = assigned.take(member.batch);
         let (task_member, task_assigned) = (member.clone(), assigned.clone());
         let handler = handler.clone();

@@ -168,8 +168,7 @@ impl Producer {
             let key = self.unique_key(message);
             let properties = encode_properties(message, &key);
             let properties = properties.as_bytes();
-            let record =
-                BatchMessage { flag: message.flags(), body: message.body(), properties };
+            let record = BatchMessage { flag: message.flags(), body: message.body(), properties };
             wire::batch::append(&mut body, &record);
             keys.push(key);
         }
@@ -198,8 +197,7 @@ impl Producer {
         let prepared = self.prepare(&message, Envelope::default());
         let topic = message.topic();
         let queue = self.choose(topic, message.get(names::SHARDING_KEY), None).await?;
-        let failed =
-            |source| SendError::Failed { topic: topic.to_owned(), attempts: 1, source };
+        let failed = |source| SendError::Failed { topic: topic.to_owned(), attempts: 1, source };
         let address = self.address(&queue).map_err(failed)?;
         let request = self.request(&queue, &prepared);
         self.shared.client.remote().send_unanswered(&address, &request).await.map_err(failed)

@@ -60,9 +60,8 @@ impl Selector {
         self.turn = start + 1;
         let in_turn = || queues[start..].iter().chain(&queues[..start]);
         let other = |queue: &&MessageQueue| last != Some(&*queue.broker);
-        let good = |queue: &&MessageQueue| {
-            self.avoid.get(&queue.broker).is_none_or(|until| *until <= now)
-        };
+        let good =
+            |queue: &&MessageQueue| self.avoid.get(&queue.broker).is_none_or(|until| *until <= now);
         let best = in_turn().find(|queue| other(queue) && good(queue));
         best.or_else(|| in_turn().find(other)).or_else(|| in_turn().next()).cloned()
     }

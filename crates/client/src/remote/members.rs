@@ -67,7 +67,8 @@ fn subscribed(topic: &str, subscription: &Subscription) -> SubscriptionData {
 impl Remote {
     /// Tells a broker who this client is; `body` is from [`heartbeat_body`].
     pub(crate) async fn heartbeat(&self, address: &Arc<str>, body: &[u8]) -> Result<(), CallError> {
-        let answer = self.call(address, RequestCode::HeartBeat, |_| {}, body, limits::CALL_TIMEOUT).await?;
+        let answer =
+            self.call(address, RequestCode::HeartBeat, |_| {}, body, limits::CALL_TIMEOUT).await?;
         answer.success().map(drop)
     }
 
@@ -86,7 +87,8 @@ impl Remote {
         };
         let fields = |out: &mut FrameWriter<'_>| header.encode(out);
         let timeout = limits::CALL_TIMEOUT;
-        let answer = self.call(address, RequestCode::UnregisterClient, fields, &[], timeout).await?;
+        let answer =
+            self.call(address, RequestCode::UnregisterClient, fields, &[], timeout).await?;
         answer.success().map(drop)
     }
 
@@ -99,7 +101,8 @@ impl Remote {
         let header = ConsumerGroupHeader { consumer_group: group.into() };
         let fields = |out: &mut FrameWriter<'_>| header.encode(out);
         let timeout = limits::CALL_TIMEOUT;
-        let answer = self.call(address, RequestCode::GetConsumerListByGroup, fields, &[], timeout).await?;
+        let answer =
+            self.call(address, RequestCode::GetConsumerListByGroup, fields, &[], timeout).await?;
         Ok(answer.success()?.json::<ConsumerIdList>()?.consumer_id_list)
     }
 
@@ -112,7 +115,9 @@ impl Remote {
         queues: &[MessageQueue],
     ) -> Result<Vec<MessageQueue>, CallError> {
         let body = lock_body(group, client_id, queues);
-        let answer = self.call(address, RequestCode::LockBatchMq, |_| {}, &body, limits::LOCK_TIMEOUT).await?;
+        let answer = self
+            .call(address, RequestCode::LockBatchMq, |_| {}, &body, limits::LOCK_TIMEOUT)
+            .await?;
         let granted: LockBatchResponse = answer.success()?.json()?;
         // Compared as the protocol writes them: what was not asked for cannot be granted.
         let is_granted =

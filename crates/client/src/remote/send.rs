@@ -9,11 +9,11 @@ use wire::{FrameWriter, reply_codes};
 
 use super::{Answer, Remote, for_broker, queue_id, signed};
 use crate::error::CallError;
-use crate::instance::TEMPLATE_TOPIC;
 use crate::limits;
 use crate::producer::{Envelope, SendStatus};
 use crate::queue::MessageQueue;
 use crate::received::Received;
+use crate::routes::TEMPLATE_TOPIC;
 
 /// A message, or a batch of them, on its way to a queue.
 pub(crate) struct SendRequest<'a> {
@@ -111,7 +111,8 @@ impl Remote {
             for_broker(out, message.queue());
         };
         let timeout = limits::OFFSET_TIMEOUT;
-        let answer = self.call(address, RequestCode::ConsumerSendMsgBack, fields, &[], timeout).await?;
+        let answer =
+            self.call(address, RequestCode::ConsumerSendMsgBack, fields, &[], timeout).await?;
         answer.success().map(drop)
     }
 }

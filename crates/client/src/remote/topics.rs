@@ -13,9 +13,9 @@ use wire::{FrameWriter, reply_codes};
 use super::Remote;
 use crate::admin::{Cluster, TopicSpec};
 use crate::error::{CallError, RouteError};
-use crate::instance::TEMPLATE_TOPIC;
 use crate::limits;
 use crate::route::{Brokers, Route, Share};
+use crate::routes::TEMPLATE_TOPIC;
 
 impl Remote {
     /// A topic's route.
@@ -123,9 +123,10 @@ impl Remote {
 
 fn brokers<'a>(data: impl Iterator<Item = &'a BrokerData>) -> Brokers {
     let members = data.map(|one| {
-        let addresses = one.broker_addrs.iter().filter_map(|(id, address)| {
-            Some((u64::try_from(*id).ok()?, address.as_str().into()))
-        });
+        let addresses = one
+            .broker_addrs
+            .iter()
+            .filter_map(|(id, address)| Some((u64::try_from(*id).ok()?, address.as_str().into())));
         (one.broker_name.as_str().into(), addresses.collect())
     });
     members.collect()

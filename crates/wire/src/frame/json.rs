@@ -15,6 +15,9 @@ pub(super) fn decode<'a>(header: &'a [u8], frame: &mut Frame<'a>) -> Result<(), 
 /// registers: results that go through memory took more time than all scanning.
 type Scanned<T> = Result<T, &'static str>;
 
+/// Bytes of a string that are looked at one by one.
+const SHORT: usize = 24;
+
 struct Scan<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -93,6 +96,13 @@ impl<'a> Scan<'a> {
     /// A quoted name and its colon.
     #[inline]
     fn name(&mut self) -> Scanned<Span> {
+        // A send's names have one letter, and there are a dozen of them.
+        if let Some([b'"', letter, b'"', b':', b'"']) = self.bytes[self.at..].first_chunk()
+            && !matches!(letter, b'"' | b'\\')
+        {
+            self.at += 4;
+            return Ok(Span::new(self.at - 3, self.at - 2, false));
+        }
         let name = self.string()?;
         self.expect(b':', "a colon is missing")?;
         self.skip_blanks();
@@ -104,19 +114,48 @@ impl<'a> Scan<'a> {
     fn string(&mut self) -> Scanned<Span> {
         let quote = self.bytes[self.at];
         let start = self.at + 1;
+        // Most names and values are short, and as long in the next header: a loop whose end the
+        // processor predicts beats arithmetic whose result it has to wait for.
+        let rest = &self.bytes[start..];
+        for (len, byte) in rest.iter().take(SHORT).enumerate() {
+            if *byte == quote {
+                self.at = start + len + 1;
+                return Ok(Span::new(start, start + len, false));
+            }
+            if *byte == b'\\' {
+                break;
+            }
+        }
+        self.long_string(start, quote)
+    }
+
+    /// A string that is long or holds escapes: properties, above all.
+    fn long_string(&mut self, start: usize, quote: u8) -> Scanned<Span> {
         let mut at = start;
         let mut escaped = false;
-        loop {
-            while let Some(chunk) = self.bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-                let word = u64::from_le_bytes(*chunk);
-                let found = text::find(word, quote) | text::find(word, b'\\');
-                at += (found.trailing_zeros() / 8) as usize;
-                if found != 0 {
-                    break;
+        // Whether the next byte belongs to a backslash before it.
+        let mut taken = false;
+        while let Some(block) = self.bytes.get(at..).and_then(|rest| rest.first_chunk::<32>()) {
+            let mut found = text::find_in_block(block, quote, b'\\') & !u32::from(taken);
+            taken = false;
+            while found != 0 {
+                let offset = found.trailing_zeros();
+                if block[offset as usize] == quote {
+                    return Ok(self.string_ends(start, at + offset as usize, escaped));
                 }
+                escaped = true;
+                taken = offset == 31;
+                // Neither the backslash nor what it takes.
+                found &= !(0b11 << offset);
             }
+            at += 32;
+        }
+        at += usize::from(taken);
+        loop {
             match self.bytes.get(at) {
-                Some(byte) if *byte == quote => break,
+                Some(byte) if *byte == quote => {
+                    return Ok(self.string_ends(start, at, escaped));
+                }
                 Some(b'\\') => {
                     escaped = true;
                     at += 2;
@@ -125,8 +164,11 @@ impl<'a> Scan<'a> {
                 None => return Err("a string does not end"),
             }
         }
-        self.at = at + 1;
-        Ok(Span::new(start, at, escaped))
+    }
+
+    fn string_ends(&mut self, start: usize, end: usize, escaped: bool) -> Span {
+        self.at = end + 1;
+        Span::new(start, end, escaped)
     }
 
     /// Any value: a string without its quotes, anything else as its own text, null as [`Span::NULL`].
