@@ -137,9 +137,9 @@ impl Inner {
         Ok(())
     }
 
-    /// Moves the durable watermark, makes visible what waited for it, and wakes who waited.
+    /// Makes visible what waited for the device, moves the durable watermark, and wakes who waited: in
+    /// this order, so that whoever sees his message durable also finds it in its queue.
     fn set_durable(&self, durable: u64) {
-        self.marks.set_durable(durable);
         let mut wakers = Vec::new();
         if self.settings.sync() {
             let mut unsynced = self.flush.unsynced.lock();
@@ -147,6 +147,7 @@ impl Inner {
                 first.queue.publish(first.max, &mut wakers);
             }
         }
+        self.marks.set_durable(durable);
         self.flush.waiters.take(durable, &mut wakers);
         wakers.into_iter().for_each(Waker::wake);
     }
