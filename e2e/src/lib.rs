@@ -15,6 +15,7 @@ pub mod java;
 pub mod load;
 pub mod peer;
 pub mod ports;
+pub mod power;
 pub mod process;
 pub mod record;
 pub mod view;

@@ -29,6 +29,8 @@ pub struct Acked {
     pub queue: i64,
     /// Queue offset that the broker named.
     pub offset: i64,
+    /// Log offset, by the id that the broker gave it.
+    pub physical: u64,
 }
 
 /// What is sent.
@@ -192,7 +194,15 @@ impl Sender {
 
 fn acknowledged(answer: &Frame, key: String) -> Result<Acked> {
     ensure!(answer.code == 0, "send of {key}: {} {}", answer.code, answer.remark);
-    Ok(Acked { key, queue: answer.number("queueId")?, offset: answer.number("queueOffset")? })
+    // Address in 16 hexadecimal digits, then the log offset in 16.
+    let id = answer.fields.get("msgId").context("no field msgId")?;
+    let physical = id.get(16..).context("short msgId")?;
+    Ok(Acked {
+        key,
+        queue: answer.number("queueId")?,
+        offset: answer.number("queueOffset")?,
+        physical: u64::from_str_radix(physical, 16).with_context(|| format!("msgId {id}"))?,
+    })
 }
 
 fn send_one(connection: &mut Connection, shape: &Shape, number: usize, key: &str) -> Result<i64> {

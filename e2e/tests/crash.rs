@@ -1,19 +1,21 @@
-//! kill -9 of the server under load, again and again on one directory.
+//! kill -9 of the server under load, and power cuts, again and again on one directory.
 //!
-//! `APOGEE_KILL_POINTS` is the number of kills per flush mode (default 10).
+//! `APOGEE_KILL_POINTS` is the number of ends per case (default 10).
 #![allow(clippy::disallowed_methods, reason = "drives real processes and clocks")]
 
+use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
 use std::process::ExitCode;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use apogee_e2e::cases::Cases;
 use apogee_e2e::java::Settings;
 use apogee_e2e::load::{self, Acked, Load, Shape};
 use apogee_e2e::peer::{Cluster, Peer};
+use apogee_e2e::power;
 use apogee_e2e::view::View;
 
 /// The server is killed between this many acknowledged messages and twice as many …
@@ -23,6 +25,11 @@ const MOST_DELAY_US: u64 = 20_000;
 const BODY_BYTES: usize = 700;
 /// Keys looked up in the index after each kill.
 const LOOKED_UP: usize = 5;
+/// Messages that are sent and synced before a power cut.
+const SETTLED: usize = 50;
+/// One MiB: some rounds of load fill a file.
+const SEGMENT_BYTES: &str = "1048576";
+const SYNC_LIMIT: Duration = Duration::from_secs(20);
 
 fn main() -> Result<ExitCode> {
     let kills = std::env::var("APOGEE_KILL_POINTS").map_or(Ok(10), |text| text.parse())?;
@@ -36,6 +43,14 @@ fn main() -> Result<ExitCode> {
                 let dir = tempfile::tempdir()?;
                 killed_under_load(peer, dir.path(), flush, kills)
             });
+            // What the reference keeps in a power cut is its own affair.
+            if peer == Peer::Apogee {
+                let name = format!("{peer}::power_cut_under_load::{}", flush.to_lowercase());
+                cases.add(name, peer.missing(), move || {
+                    let dir = tempfile::tempdir()?;
+                    power_cut_under_load(peer, dir.path(), flush, kills)
+                });
+            }
         }
     }
     Ok(cases.run())
@@ -61,6 +76,70 @@ fn killed_under_load(peer: Peer, dir: &Path, flush: &str, kills: u32) -> Result<
         verify(&cluster, &shape, &acked, &fresh).with_context(|| format!("after kill {kill}"))?;
     }
     cluster.check_log()
+}
+
+/// Shows that after each of many power cuts every message that a sync had covered is where it was
+/// acknowledged; that with synchronous flush these are all; and that what was lost without is the end
+/// of the log and nothing before.
+fn power_cut_under_load(peer: Peer, dir: &Path, flush: &str, cuts: u32) -> Result<()> {
+    let settings = [
+        ("flushDiskType", flush),
+        ("flushIntervalCommitLog", "50"),
+        ("mappedFileSizeCommitLog", SEGMENT_BYTES),
+    ];
+    let settings: Settings = settings.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+    let mut cluster = Cluster::start(peer, dir, &settings)?;
+    let mut acked = Vec::new();
+    for cut in 0..cuts {
+        let shape = Shape { body_bytes: BODY_BYTES, ..Shape::new("power", &format!("cut{cut}")) };
+        let settled = Shape { prefix: format!("settled{cut}"), ..shape.clone() };
+        let settled = load::send(cluster.broker(), &settled, SETTLED)?;
+        wait_for_sync(&cluster, &settled)?;
+        acked.extend_from_slice(&settled);
+        let load = Load::start(cluster.broker(), &shape);
+        let random = RandomState::new().hash_one(cut);
+        load.wait_for(usize::try_from(LEAST_ACKED + random % LEAST_ACKED)?)?;
+        thread::sleep(Duration::from_micros((random >> 32) % MOST_DELAY_US));
+        cluster.kill()?;
+        acked.extend(load.after_kill()?);
+        let synced = power::cut(&cluster.store_dir())?;
+        cluster.start_again()?;
+        let kept = |one: &&Acked| one.physical < synced;
+        if flush == "SYNC_FLUSH" {
+            let lost = acked.iter().find(|one| !kept(one));
+            ensure!(lost.is_none(), "cut {cut}: acknowledged before its sync: {lost:?}");
+        }
+        let synced: Vec<Acked> = acked.iter().filter(kept).cloned().collect();
+        ensure!(settled.iter().all(|one| synced.contains(one)), "cut {cut}: settled, not synced");
+        verify(&cluster, &shape, &synced, &settled).with_context(|| format!("after cut {cut}"))?;
+        acked = survivors(&cluster, &shape, acked).with_context(|| format!("after cut {cut}"))?;
+    }
+    cluster.check_log()
+}
+
+/// Waits until a sync has covered these messages and left its mark.
+fn wait_for_sync(cluster: &Cluster, settled: &[Acked]) -> Result<()> {
+    let last = settled.iter().map(|one| one.physical).max().context("nothing sent")?;
+    let end = Instant::now() + SYNC_LIMIT;
+    while power::synced(&cluster.store_dir())? <= last {
+        ensure!(Instant::now() < end, "{last} was not synced in {SYNC_LIMIT:?}");
+        thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
+}
+
+/// The messages that are still there; those that are not must be the last of the log.
+fn survivors(cluster: &Cluster, shape: &Shape, acked: Vec<Acked>) -> Result<Vec<Acked>> {
+    let queues = View::open(cluster.broker())?.topic(&shape.topic, shape.queues)?;
+    let records = queues.values().flat_map(|queue| &queue.records);
+    let stored: Result<BTreeSet<&str>> = records.map(|one| one.property("KEYS")).collect();
+    let stored = stored?;
+    let (kept, lost): (Vec<Acked>, Vec<Acked>) =
+        acked.into_iter().partition(|one| stored.contains(&*one.key));
+    let first = lost.iter().min_by_key(|one| one.physical);
+    let behind = kept.iter().find(|one| first.is_some_and(|lost| one.physical > lost.physical));
+    ensure!(behind.is_none(), "{behind:?} was kept, but {first:?} was not");
+    Ok(kept)
 }
 
 fn verify(cluster: &Cluster, shape: &Shape, acked: &[Acked], fresh: &[Acked]) -> Result<()> {

@@ -1,3 +1,5 @@
+//! Arbitrary bytes as the body of a batch: no panic, no unbounded memory.
+
 #![no_main]
 #![allow(dead_code, reason = "the checks of the other targets")]
 

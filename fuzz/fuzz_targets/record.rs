@@ -1,3 +1,5 @@
+//! Arbitrary bytes as records of the log: no panic, no unbounded memory.
+
 #![no_main]
 #![allow(dead_code, reason = "the checks of the other targets")]
 

@@ -75,7 +75,8 @@ fn requests() -> anyhow::Result<String> {
 fn settings() -> String {
     let mut page = format!(
         "# Settings\n\n{GENERATED}A key goes into a RocketMQ properties file (`broker.conf`); its TOML name into Apogee's own file, or, \
-         as `APOGEE_<KEY>`, into the environment. *live*: can change while running.\n"
+         as `APOGEE_<KEY>`, into the environment. *live*: can change while running. One \
+         key is of the process: `bindAddress` (`server.bind`, `0.0.0.0`), the address that ports are opened on.\n"
     );
     for (title, rows) in [
         ("Name server", docs_rows::<NamesrvSettings>()),

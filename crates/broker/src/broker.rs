@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use env::Env;
 use parking_lot::Mutex;
-use store::{SCHEDULE_TOPIC, Store};
+use store::{Durability, FlushDiskType, SCHEDULE_TOPIC, Store};
 use wire::flags::perm;
 use wire::ids::UniqKeys;
 use wire::{Frame, Replies};
@@ -176,6 +176,22 @@ impl Broker {
                 }
             }
         }
+    }
+
+    /// Resolves when the log up to `end` is as durable as an answer to a send promises.
+    pub(crate) async fn stored(&self, end: u64) -> Result<(), Refusal> {
+        if !self.syncs() {
+            return Ok(());
+        }
+        match self.store.durable(end).await {
+            Durability::Durable => Ok(()),
+            Durability::TimedOut | Durability::Stopped => Err(Refusal::NotDurable),
+        }
+    }
+
+    /// Whether an answer waits for the device.
+    pub(crate) fn syncs(&self) -> bool {
+        self.store.settings().flush == FlushDiskType::Sync
     }
 
     /// The topic of delayed messages.

@@ -174,7 +174,7 @@ mod tests {
     fn the_file_round_trips() {
         let groups = Groups::new(true);
         groups
-            .load(br#"{"dataVersion":{"counter":1,"stateVersion":0,"timestamp":1},"forbiddenTable":{"g":{"T":4}},"subscriptionSubscriptionGroups":{"g":{"groupName":"g","retryMaxTimes":2}}}"#)
+            .load(br#"{"dataVersion":{"counter":1,"stateVersion":0,"timestamp":1},"forbiddenTable":{"g":{"T":4}},"subscriptionGroupTable":{"g":{"groupName":"g","retryMaxTimes":2}}}"#)
             .unwrap();
         assert_eq!(groups.get("g").unwrap().retry_max_times, 2);
         assert!(groups.is_read_forbidden("g", "T"));

@@ -167,7 +167,9 @@ async fn append(broker: &Broker, slices: &[Bytes]) -> Result<(), Refusal> {
         }
     }
     if !batch.is_empty() {
-        broker.store.append(batch).await?;
+        // Progress must not outlive what it stands for.
+        let appended = broker.store.append(batch).await?;
+        broker.stored(appended.end).await?;
     }
     Ok(())
 }

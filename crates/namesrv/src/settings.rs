@@ -24,7 +24,16 @@ mod tests {
     #[test]
     fn defaults_are_those_of_the_reference() {
         // Shows which keys differ from RocketMQ 5.4.0 on purpose: the path is relative to our own directory.
-        let differences = env::settings::java::differences::<NamesrvSettings>(&["NamesrvConfig"]);
-        assert_eq!(differences, ["kvConfigPath:  (RocketMQ: (below the home directory))"]);
+        let differences = env::settings::java::differences::<NamesrvSettings>(&[
+            "NamesrvConfig",
+            "NettyServerConfig",
+        ]);
+        assert_eq!(
+            differences,
+            [
+                "listenPort: 9876 (RocketMQ: 0)",
+                "kvConfigPath:  (RocketMQ: (below the home directory))"
+            ]
+        );
     }
 }

@@ -1,7 +1,9 @@
 //! What an append and a read cost: nanoseconds per message and write calls per message.
 //!
-//! `cargo run --release -p apogee-store --example append_cost [DIR]`. Each line appends about 1 GiB, or
-//! 4 million messages, with asynchronous flush, encoding included and separately shown.
+//! `cargo run --release -p apogee-store --example append_cost [DIR [THREADS BATCH BODY]]`. Each
+//! line appends 800,000 messages with asynchronous flush. Encoding and appending are CPU time of the
+//! appending threads; "store CPU" is that of the store's own threads in the same time; the rate is by
+//! the wall clock.
 #![allow(clippy::print_stdout, clippy::disallowed_methods, reason = "a measuring program")]
 
 use std::path::PathBuf;
@@ -62,11 +64,11 @@ fn run(
                 let mut batch = Batch::new();
                 let (mut encoding, mut appending) = (Duration::ZERO, Duration::ZERO);
                 for _ in 0..total / threads / per_batch {
-                    let start = Instant::now();
+                    let start = thread_ns();
                     fill(&mut batch, &queue, per_batch, body);
-                    let filled = Instant::now();
+                    let filled = thread_ns();
                     let appended = wait(store.append(std::mem::take(&mut batch)));
-                    appending += filled.elapsed();
+                    appending += thread_ns() - filled;
                     encoding += filled - start;
                     batch = appended.into_batch();
                 }
@@ -90,6 +92,19 @@ fn wait(append: store::Append) -> store::Appended {
     result.expect("the disk takes it")
 }
 
+/// CPU time of this thread.
+fn thread_ns() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// Nanoseconds that the living threads of this process have run.
+fn cpu_ns() -> f64 {
+    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let ran = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("schedstat")).ok());
+    ran.filter_map(|text| text.split(' ').next()?.parse::<f64>().ok()).sum()
+}
+
 fn written() -> u64 {
     let io = std::fs::read_to_string("/proc/self/io").unwrap_or_default();
     let line = io.lines().find_map(|line| line.strip_prefix("syscw: "));
@@ -100,24 +115,30 @@ fn main() {
     let root =
         std::env::args().nth(1).map_or_else(|| PathBuf::from("/tmp/append_cost"), PathBuf::from);
     println!(
-        "threads batch body | encode ns | append ns | writes per message | k msg/s per thread"
+        "threads batch body | encode ns | append ns | store CPU ns | writes per message | k msg/s"
     );
+    let only: Vec<usize> = std::env::args().skip(2).filter_map(|arg| arg.parse().ok()).collect();
     for (threads, body) in [(1, 128), (1, 1024), (2, 128), (2, 1024)] {
         for per_batch in [1, 16, 64, 256] {
+            if only.len() == 3 && only != [threads, per_batch, body] {
+                continue;
+            }
             let _ = std::fs::remove_dir_all(&root);
             let settings = StoreSettings { root: root.clone(), ..StoreSettings::default() };
             let store = Store::open(Env::real(), settings).expect("an empty directory opens");
             let total = if per_batch == 1 { 200_000 } else { 800_000 };
             run(&store, threads, per_batch, body, 10_000);
-            let writes = written();
+            let (writes, ran) = (written(), cpu_ns());
+            let start = Instant::now();
             let [encode, append] = run(&store, threads, per_batch, body, total);
             let per = |time: Duration| time.as_nanos() as f64 / total as f64;
             let writes = (written() - writes) as f64 / total as f64;
+            let others = (cpu_ns() - ran) / total as f64;
             println!(
-                "{threads:7} {per_batch:5} {body:4} | {:9.0} | {:9.0} | {writes:18.3} | {:8.0}",
+                "{threads:7} {per_batch:5} {body:4} | {:9.0} | {:9.0} | {others:12.0} | {writes:18.3} | {:8.0}",
                 per(encode),
                 per(append),
-                1e6 / (per(encode) + per(append))
+                total as f64 / start.elapsed().as_micros() as f64 * 1000.0
             );
             if per_batch == 64 {
                 read(&store, threads, body);

@@ -362,9 +362,7 @@ impl Inner {
         let store_timestamp = self.env.clock.wall_ms();
         let start = tail.position;
         let plan = stamp(&mut tail.round, start, self.log.segment_bytes, store_timestamp);
-        let unsynced = tail.unsynced.clone();
         if let Err(error) = self.write(tail, &plan) {
-            tail.unsynced = unsynced;
             let entries = tail.round.iter().flat_map(|batch| &batch.entries);
             entries.filter(|entry| entry.queued).for_each(|entry| entry.queue.unassign());
             tail.scrub = Some(tail.scrub.unwrap_or(0).max(plan.end));
@@ -389,6 +387,8 @@ impl Inner {
         self.scrub(tail)?;
         let Tail { round, segment, unsynced, position, .. } = tail;
         let sync = self.settings.sync();
+        // Taken over when all is written: a round that failed is not part of what a sync covers.
+        let mut checksum = unsynced.clone();
         let (mut batch, mut byte, mut at) = (0, 0, *position);
         for cut in plan.cuts.iter().map(Some).chain([None]) {
             let (last, last_byte) = cut.map_or((round.len(), 0), |cut| (cut.batch, cut.byte));
@@ -416,10 +416,11 @@ impl Inner {
                 many => target.file.write_vectored_at(many, at - base)?,
             }
             if sync {
-                slices.iter().for_each(|slice| unsynced.update(slice));
+                slices.iter().for_each(|slice| checksum.update(slice));
             }
             at = base + self.log.segment_bytes;
         }
+        *unsynced = checksum;
         Ok(())
     }
 
@@ -429,7 +430,9 @@ impl Inner {
         let segments = self.log.segments();
         for segment in segments.0.iter().filter(|segment| segment.end() > tail.position) {
             let from = tail.position.saturating_sub(segment.base);
-            let to = end.min(segment.end()).saturating_sub(segment.base).max(from);
+            // The marks behind it are not the write's.
+            let to =
+                end.min(segment.end() - limits::MARK_BYTES).saturating_sub(segment.base).max(from);
             zero_from(&segment.file, from, to)?;
         }
         tail.scrub = None;

@@ -4,6 +4,9 @@
 //! sync shares the next. With asynchronous flush it syncs every `flushIntervalCommitLog` and tells the
 //! device to start writing every 16 MiB in between. A failed sync stops the store: what the kernel
 //! holds is then unknown.
+//!
+//! A sync's mark can only claim what earlier syncs made durable. With asynchronous flush, a sync with
+//! nothing to write follows the last one, so that a log at rest claims all it has.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -29,6 +32,8 @@ pub(crate) struct Flush {
     pub(crate) unsynced: Mutex<VecDeque<Unsynced>>,
     /// Tasks that wait for the log to be durable up to an offset.
     waiters: WaitList,
+    /// Log offset that the newest durable mark claims, with asynchronous flush.
+    claimed: AtomicU64,
     /// Duration of the last sync, ms.
     last_ms: AtomicU64,
 }
@@ -104,7 +109,8 @@ impl Inner {
             Mark { durable, end: durable, checksum: 0 }
         };
         let end = if self.settings.sync() { mark.end } else { self.marks.appended() };
-        if end == durable {
+        let claimed = self.settings.sync() || self.flush.claimed.load(Ordering::Relaxed) == durable;
+        if end == durable && claimed {
             return;
         }
         let begin = self.env.clock.mono();
@@ -114,6 +120,7 @@ impl Inner {
         }
         let took = self.env.clock.mono().saturating_sub(begin);
         self.flush.last_ms.store(took.as_millis() as u64, Ordering::Relaxed);
+        self.flush.claimed.store(durable, Ordering::Relaxed);
         self.set_durable(end);
         self.combine_waiting();
     }
@@ -130,9 +137,9 @@ impl Inner {
         Ok(())
     }
 
-    /// Moves the durable watermark, makes visible what waited for it, and wakes who waited.
+    /// Makes visible what waited for the device, moves the durable watermark, and wakes who waited: in
+    /// this order, so that whoever sees his message durable also finds it in its queue.
     fn set_durable(&self, durable: u64) {
-        self.marks.set_durable(durable);
         let mut wakers = Vec::new();
         if self.settings.sync() {
             let mut unsynced = self.flush.unsynced.lock();
@@ -140,6 +147,7 @@ impl Inner {
                 first.queue.publish(first.max, &mut wakers);
             }
         }
+        self.marks.set_durable(durable);
         self.flush.waiters.take(durable, &mut wakers);
         wakers.into_iter().for_each(Waker::wake);
     }

@@ -49,9 +49,13 @@ impl Log {
         self.segments.load().min_offset()
     }
 
-    /// Adds the segment that starts at `base` to the end of the list: the spare one, or a new one. Called
-    /// by one thread at a time, the owner of the tail.
+    /// The segment that starts at `base`, at the end of the list: the one there, which a failed write may
+    /// have added before the tail got that far, the spare one, or a new one. Called by one thread at a
+    /// time, the owner of the tail.
     pub(crate) fn extend(&self, base: u64) -> io::Result<Arc<Segment>> {
+        if let Some(segment) = self.segments.load().find(base) {
+            return Ok(Arc::clone(segment));
+        }
         let spare = self.spare.lock().take().filter(|spare| spare.base == base);
         let segment = match spare {
             Some(segment) => segment,

@@ -12,6 +12,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use env::Disk;
 use wire::record::RecordView;
@@ -23,7 +24,7 @@ use crate::limits;
 use crate::mark::Mark;
 use crate::queue::{Queue, Queues, Unit, files::zero_from};
 use crate::scan::{Found, Scan};
-use crate::segment::Segments;
+use crate::segment::{Segment, Segments};
 use crate::state::{Checkpoint, State};
 
 /// How the directory was left.
@@ -225,7 +226,7 @@ impl Recovery<'_> {
                 recovered.end = scan.at;
                 continue;
             };
-            match self.next_written_segment(recovered.end)? {
+            match self.next_written_segment(recovered.end, trusted)? {
                 Some(next) => {
                     tracing::error!(from = recovered.end, to = next, found = %bad, "a part of the commit log is damaged and skipped");
                     scan = Scan::new(self.segments, next);
@@ -253,10 +254,12 @@ impl Recovery<'_> {
         view.verify_body().err().map(|error| error.to_string())
     }
 
-    /// The start of the first segment after `at` that begins with a valid record: there the log goes on,
-    /// whatever is at `at`.
-    fn next_written_segment(&self, at: u64) -> io::Result<Option<u64>> {
-        for segment in self.segments.0.iter().filter(|segment| segment.base > at) {
+    /// The start of the first segment after `at`, and below `trusted`, that begins with a valid record:
+    /// there the log goes on, whatever is at `at`. Beyond `trusted` a power cut may keep a later segment
+    /// and lose an earlier one, which is no damage but the end of the log.
+    fn next_written_segment(&self, at: u64, trusted: u64) -> io::Result<Option<u64>> {
+        let after = |segment: &&Arc<Segment>| segment.base > at && segment.base < trusted;
+        for segment in self.segments.0.iter().filter(after) {
             if let Found::Record(view) = Scan::new(self.segments, segment.base).next()?
                 && view.verify_body().is_ok()
             {
@@ -312,18 +315,10 @@ impl Recovery<'_> {
         {
             self.disk.remove(&last.path)?;
         }
-        let Some(segment) = self.segments.find(end) else { return Ok(()) };
-        let (from, file_end) = (end - segment.base, segment.size);
-        // While the page cache lives, at most one unfinished write lies behind the end.
-        let near = from + limits::RECORD_BYTES as u64 + limits::PENDING_BYTES as u64;
-        let marks = file_end - limits::MARK_BYTES;
-        let to = match left {
-            Left::Closed => from,
-            Left::Crashed => near.min(marks),
-            Left::PowerCut => marks,
-            Left::ReferenceClosed | Left::ReferenceCrashed => file_end,
-        };
-        zero_from(&segment.file, from, to.max(from))?;
+        // None where the log ends with a full segment.
+        if let Some(segment) = self.segments.find(end) {
+            clear_behind(segment, end - segment.base, left)?;
+        }
         let mut unsynced = self.segments.0.iter().filter(|segment| segment.end() > synced);
         unsynced.try_for_each(|segment| segment.file.sync_data())?;
         self.disk.sync_dir(&self.root.join("commitlog"))
@@ -355,7 +350,7 @@ impl Recovery<'_> {
                 Found::Record(view) => view,
                 Found::Filler(_) => continue,
                 Found::Nothing | Found::Bad(_) => {
-                    let Some(next) = self.next_written_segment(scan.at)? else { break };
+                    let Some(next) = self.next_written_segment(scan.at, end)? else { break };
                     scan = Scan::new(self.segments, next);
                     continue;
                 }
@@ -378,6 +373,20 @@ impl Recovery<'_> {
         }
         self.queues.write_out()
     }
+}
+
+/// Makes what lies behind `from` in the last segment zeros.
+fn clear_behind(segment: &Segment, from: u64, left: Left) -> io::Result<()> {
+    // While the page cache lives, at most one unfinished write lies behind the end.
+    let near = from + limits::RECORD_BYTES as u64 + limits::PENDING_BYTES as u64;
+    let marks = segment.size - limits::MARK_BYTES;
+    let to = match left {
+        Left::Closed => from,
+        Left::Crashed => near.min(marks),
+        Left::PowerCut => marks,
+        Left::ReferenceClosed | Left::ReferenceCrashed => segment.size,
+    };
+    zero_from(&segment.file, from, to.max(from))
 }
 
 /// Queues whose next message in the log is not the next one of the queue.

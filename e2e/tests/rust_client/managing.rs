@@ -1,7 +1,14 @@
 //! Administration.
 
-use anyhow::{Result, ensure};
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, ensure};
+use clap::Parser;
 use client::{AdminError, Message, RouteError, SendError, TopicSpec};
+
+use parking_lot::Mutex;
+use serde_json::Value;
 
 use crate::Context;
 
@@ -35,5 +42,82 @@ pub(crate) async fn topics_are_created_described_deleted(context: &Context) -> R
     let error = producer.send(Message::new(&read_only.name, "x")).await;
     ensure!(matches!(error, Err(SendError::NoQueue { .. })), "{error:?}");
     client.close().await;
+    Ok(())
+}
+
+/// A command line without the binary.
+#[derive(Parser)]
+struct Line {
+    #[command(subcommand)]
+    command: cli::Command,
+}
+
+/// A stream that can be read afterwards.
+#[derive(Clone, Default)]
+struct Sink(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Runs a command; its output, or what it says of its failure.
+async fn command(context: &Context, words: &[&str]) -> Result<Result<Vec<Value>, String>> {
+    let namesrv = context.shared.cluster()?.namesrv().to_string();
+    let options = ["--namesrv", &namesrv, "--output", "json"];
+    let line = Line::try_parse_from(["apogee"].iter().chain(words).chain(&options))?;
+    let (data, notes) = (Sink::default(), Sink::default());
+    let mut output = cli::Output::new(data.clone(), notes.clone());
+    let code = cli::run(&env::Env::real(), line.command, &mut output).await;
+    let text = |sink: &Sink| String::from_utf8_lossy(&sink.0.lock()).into_owned();
+    if format!("{code:?}") != format!("{:?}", std::process::ExitCode::SUCCESS) {
+        return Ok(Err(text(&notes)));
+    }
+    let lines: Result<Vec<Value>, _> = text(&data).lines().map(serde_json::from_str).collect();
+    Ok(Ok(lines.context("every line is JSON")?))
+}
+
+/// Shows that the commands send, print and manage as they say, with one JSON object per line, and
+/// fail with a message and a code.
+pub(crate) async fn commands_print_json_lines(context: &Context) -> Result<()> {
+    let topic = &*context.name("topic");
+    let run = async |words: &[&str]| -> Result<Vec<Value>> {
+        let failed = |error| anyhow::anyhow!("{words:?}: {error}");
+        command(context, words).await?.map_err(failed)
+    };
+    run(&["topic", "create", topic, "--queues", "2"]).await?;
+    ensure!(run(&["topic", "list"]).await?.iter().any(|line| line["topic"] == topic));
+    let sent = ["send", topic, "hello", "--count", "3", "--key", "k", "--tag", "t"];
+    let sent = run(&[&sent[..], &["--property", "a=b"]].concat()).await?;
+    ensure!(sent.len() == 3 && sent.iter().all(|line| line["status"] == "Ok"), "{sent:?}");
+    run(&["send", topic, "--size", "5000", "--ordered-by", "x"]).await?;
+    let got = run(&["consume", topic, "--no-follow", "--filter", "t"]).await?;
+    ensure!(got.len() == 3, "sent {sent:?}, got {got:?}");
+    let fields = [("body", "hello"), ("key", "k"), ("tag", "t"), ("topic", topic)];
+    for line in &got {
+        ensure!(fields.iter().all(|(name, value)| line[name] == *value), "{line}");
+        ensure!(line["properties"]["a"] == "b", "{line}");
+        ensure!(sent.iter().any(|sent| sent["messageId"] == line["messageId"]), "{line}");
+    }
+    let count = run(&["consume", topic, "--count", "2"]).await?;
+    ensure!(count.len() == 2, "{count:?}");
+    let group = &*context.name("group");
+    for (round, expected) in [(1, 4), (2, 0)] {
+        let got = run(&["consume", topic, "--no-follow", "--group", group]).await?;
+        ensure!(got.len() == expected, "round {round}: {got:?}");
+    }
+    let described = run(&["topic", "describe", topic]).await?;
+    let held = described.iter().filter_map(|line| line["maxOffset"].as_u64()).sum::<u64>();
+    ensure!(described.len() == 2 && held == 4, "{described:?}");
+    run(&["topic", "delete", topic]).await?;
+    let error = command(context, &["topic", "describe", topic]).await?.err();
+    let error = error.context("a deleted topic is described")?;
+    ensure!(error.starts_with("error: ") && error.contains(topic), "{error}");
     Ok(())
 }

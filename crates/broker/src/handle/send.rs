@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use futures_util::FutureExt;
-use store::{AppendError, Appended, Batch, Durability, FlushDiskType};
+use store::{AppendError, Appended, Batch, Durability};
+use wire::flags::perm;
 use wire::frame::ReplyTo;
 use wire::header::SendHeader;
 use wire::ids::OffsetMsgId;
@@ -101,6 +102,11 @@ fn target(
         Some(topic) => (topic, false),
         None => find_topic(broker, header)?,
     };
+    // Producers of other topics learn it from the route and go elsewhere; order cannot.
+    if broker.settings.permission & perm::WRITE == 0 && topic.config.order {
+        let broker = broker.settings.name.clone();
+        return Err(Refusal::BrokerForbidden { broker, what: "sending" });
+    }
     let queue_id = match header.queue_id {
         id if id >= topic.queue_count() => {
             return Err(Refusal::QueueId {
@@ -303,8 +309,7 @@ fn answer(
             return;
         }
     };
-    let waits = (broker.store.settings().flush == FlushDiskType::Sync)
-        && pass.sends.iter().any(|send| send.waits);
+    let waits = broker.syncs() && pass.sends.iter().any(|send| send.waits);
     let mut durable = broker.store.durable(appended.end);
     let flushed = if waits { (&mut durable).now_or_never() } else { Some(Durability::Durable) };
     let Some(flushed) = flushed else {

@@ -2,7 +2,7 @@
 //! (broker-semantics §4.1).
 
 use bytes::BytesMut;
-use store::{Batch, Durability, ReadError};
+use store::{Batch, ReadError};
 use wire::flags::perm;
 use wire::frame::ReplyTo;
 use wire::header::SendBackHeader;
@@ -81,10 +81,7 @@ impl Retry {
         let mut batch = Batch::new();
         self.encode(broker, &mut batch, &view)?;
         let appended = broker.store.append(batch).await?;
-        match broker.store.durable(appended.end).await {
-            Durability::Durable => Ok(()),
-            Durability::TimedOut | Durability::Stopped => Err(Refusal::NotDurable),
-        }
+        broker.stored(appended.end).await
     }
 
     fn encode(

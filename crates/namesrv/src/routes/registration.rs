@@ -35,7 +35,7 @@ pub struct Registration<'a> {
     pub ha_addr: &'a str,
     /// Zone, from the field `__ZONE_NAME`.
     pub zone: Option<&'a str>,
-    /// Longest silence; `None` is [`SILENCE`].
+    /// Longest silence; `None` is 120 s.
     pub silence: Option<Duration>,
     /// Whether the group may have an acting master; `None` from brokers that do not know of it.
     pub acting_master: Option<bool>,

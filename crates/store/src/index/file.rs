@@ -199,6 +199,11 @@ impl IndexFile {
         HEADER + u64::from(self.layout.slots) * SLOT + u64::from(item) * ITEM as u64
     }
 
+    /// Whether it has no item.
+    pub(super) fn is_empty(&self) -> bool {
+        self.head.next <= 1
+    }
+
     /// Whether the next item goes into a new file.
     pub(super) fn is_full(&self) -> bool {
         self.head.next >= self.layout.items

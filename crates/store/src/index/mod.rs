@@ -45,6 +45,9 @@ pub(crate) struct Index {
     staged: Mutex<Staged>,
     /// Oldest first; items are added to the last one.
     files: Mutex<VecDeque<IndexFile>>,
+    /// Log offset of the last record that was in the files when they were opened. Recovery may derive it
+    /// again, and the files cannot tell one more key of it from one that is there.
+    opened_with: Option<u64>,
 }
 
 /// Items that are not in a file yet.
@@ -98,20 +101,12 @@ impl Index {
                 None => tracing::warn!(file = name, "an index file is unusable and is made again"),
             }
         }
-        let staged = Staged { items: Vec::new(), lost: None };
-        let index = Index {
-            disk,
-            clock,
-            dir,
-            layout,
-            staged: Mutex::new(staged),
-            files: Mutex::new(files),
-        };
-        let reached = index.files.lock().back().map(IndexFile::end_offset);
-        if reached.is_none() && log.end > log.min {
-            index.staged.lock().lost = Some(Lost { from: log.min, last: log.end - 1 });
-        }
-        Ok(index)
+        let lost = (files.is_empty() && log.end > log.min)
+            .then(|| Lost { from: log.min, last: log.end - 1 });
+        let used = |file: &&IndexFile| !file.is_empty();
+        let opened_with = files.iter().rev().find(used).map(IndexFile::end_offset);
+        let staged = Mutex::new(Staged { items: Vec::new(), lost });
+        Ok(Index { disk, clock, dir, layout, staged, files: Mutex::new(files), opened_with })
     }
 
     /// Takes the keys of a record over; never waits for the disk.
@@ -175,6 +170,9 @@ impl Index {
     }
 
     fn put(&self, files: &mut VecDeque<IndexFile>, item: Item) -> io::Result<()> {
+        if self.opened_with.is_some_and(|known| item.physical <= known) {
+            return Ok(());
+        }
         if files.back().is_none_or(IndexFile::is_full) {
             let before = match files.back_mut() {
                 Some(full) => {

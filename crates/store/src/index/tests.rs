@@ -65,3 +65,26 @@ fn says_what_is_lost() {
     assert!(!index.restored(850));
     assert!(index.restored(950));
 }
+
+/// Recovery may derive again what the files already hold: nothing is found twice, not even by the keys
+/// of the last record, and not where the next file begins with it.
+#[test]
+fn known_records_are_not_added_again() {
+    for records in [3, 5, 8] {
+        let disk = Disk::mem();
+        let fill = |index: &Index| {
+            for n in 0..records {
+                index.add(n * 10, 1000, &[1, 2, 3]);
+            }
+        };
+        let index = open(&disk, 0, true);
+        fill(&index);
+        index.close().unwrap();
+        let again = open(&disk, records * 10, true);
+        fill(&again);
+        again.add(records * 10, 1000, &[1]);
+        let all: Vec<u64> = (0..=records).rev().map(|n| n * 10).collect();
+        assert_eq!(found(&again, 1), all, "{records} records");
+        assert_eq!(found(&again, 3), all[1..], "{records} records");
+    }
+}

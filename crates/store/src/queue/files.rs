@@ -170,6 +170,8 @@ impl Files {
             return Ok(Some(handle.clone()));
         }
         match self.shared.disk.open(&self.path(file)) {
+            // Its creation was cut short, by a full disk: it is done again.
+            Ok(handle) if handle.len()? < self.shared.file_bytes() => Ok(None),
             Ok(handle) => {
                 self.keep(&mut state, file, &handle);
                 Ok(Some(handle))

@@ -2,6 +2,9 @@
 //! same, and appends.
 #![allow(clippy::disallowed_methods, reason = "drives real processes and files")]
 
+mod damage;
+mod delayed;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
@@ -25,6 +28,34 @@ const STORM: usize = 1_000;
 const GROUP: &str = "progress";
 const SEND_BATCH: i64 = 320;
 
+/// Files so small that the messages of one round fill several of each kind.
+const SMALL_FILES: [(&str, &str); 4] = [
+    ("mappedFileSizeCommitLog", "65536"),
+    ("mappedFileSizeConsumeQueue", "1000"),
+    ("maxHashSlotNum", "500"),
+    ("maxIndexNum", "700"),
+];
+
+/// Default file sizes or small ones.
+#[derive(Clone, Copy)]
+enum Files {
+    Stock,
+    Small,
+}
+
+impl Files {
+    fn settings(self) -> Settings {
+        match self {
+            Files::Stock => Settings::new(),
+            Files::Small => owned(&SMALL_FILES),
+        }
+    }
+}
+
+fn owned(settings: &[(&str, &str)]) -> Settings {
+    settings.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect()
+}
+
 /// How a peer ends before the next one opens its directory.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
@@ -34,48 +65,80 @@ enum End {
 }
 
 fn main() -> Result<ExitCode> {
-    let selected = Peer::selected();
     let routes: [(&str, &[Peer]); 3] = [
         ("java_java", &[Peer::Java, Peer::Java]),
         ("java_apogee_java", &[Peer::Java, Peer::Apogee, Peer::Java]),
         ("apogee_java_apogee", &[Peer::Apogee, Peer::Java, Peer::Apogee]),
     ];
-    let ends =
-        [("stopped", End::Stop), ("killed", End::Kill), ("killed_under_load", End::KillUnderLoad)];
+    let ends = [
+        ("stopped", End::Stop, Files::Stock),
+        ("killed", End::Kill, Files::Stock),
+        ("killed_under_load", End::KillUnderLoad, Files::Stock),
+        ("small_files_stopped", End::Stop, Files::Small),
+        ("small_files_killed_under_load", End::KillUnderLoad, Files::Small),
+    ];
     let mut cases = Cases::default();
     for (route, peers) in routes {
-        if peers.iter().any(|peer| !selected.contains(peer)) {
-            continue;
-        }
-        let missing = java::missing_tool().map(|tool| format!("{tool} is not installed"));
-        let missing = missing.or_else(|| peers.iter().find_map(|peer| peer.missing()));
-        for (name, end) in ends {
-            cases.add(format!("{route}::{name}"), missing.clone(), move || {
-                let dir = tempfile::tempdir()?;
-                hand_over(peers, end, dir.path())
+        for (name, end, files) in ends {
+            add(&mut cases, format!("{route}::{name}"), peers, move |dir| {
+                hand_over(peers, end, &files.settings(), dir)
             });
         }
     }
+    let pairs: [(&str, &[Peer; 2]); 4] = [
+        ("java_java", &[Peer::Java, Peer::Java]),
+        ("java_apogee", &[Peer::Java, Peer::Apogee]),
+        ("apogee_java", &[Peer::Apogee, Peer::Java]),
+        ("apogee_apogee", &[Peer::Apogee, Peer::Apogee]),
+    ];
+    for (pair, peers) in pairs {
+        for (name, kind) in [("garbage", damage::Kind::Garbage), ("flipped", damage::Kind::Flipped)]
+        {
+            add(&mut cases, format!("{pair}::{name}_at_the_end"), peers, move |dir| {
+                damage::ends_the_log(*peers, kind, dir)
+            });
+        }
+        add(&mut cases, format!("{pair}::delayed"), peers, move |dir| {
+            delayed::pending_at_the_switch(*peers, dir)
+        });
+    }
     Ok(cases.run())
+}
+
+/// Adds a case with a directory of its own, if all its peers are selected.
+fn add(
+    cases: &mut Cases,
+    name: String,
+    peers: &[Peer],
+    case: impl FnOnce(&Path) -> Result<()> + Send + 'static,
+) {
+    let selected = Peer::selected();
+    if peers.iter().any(|peer| !selected.contains(peer)) {
+        return;
+    }
+    let tool = java::missing_tool().filter(|_| peers.contains(&Peer::Java));
+    let missing = tool.map(|tool| format!("{tool} is not installed"));
+    let missing = missing.or_else(|| peers.iter().find_map(|peer| peer.missing()));
+    cases.add(name, missing, move || case(tempfile::tempdir()?.path()));
 }
 
 /// Shows that each peer on the route finds everything that was there before, record for record and
 /// byte for byte, at the same queue offsets, by key and by consumer progress, serves it to a Java
 /// consumer, and goes on at the offsets that follow.
-fn hand_over(peers: &[Peer], end: End, dir: &Path) -> Result<()> {
+fn hand_over(peers: &[Peer], end: End, settings: &Settings, dir: &Path) -> Result<()> {
     let mut before: Option<Snapshot> = None;
     let mut storm: Vec<Acked> = Vec::new();
     for (round, &peer) in peers.iter().enumerate() {
         let place = || format!("{peer}, number {round} on this directory");
-        let mut cluster = Cluster::start(peer, dir, &Settings::new()).with_context(place)?;
+        let mut cluster = Cluster::start(peer, dir, settings).with_context(place)?;
         if let Some(before) = &before {
-            let now = Snapshot::take(&cluster, round - 1)?;
+            let now = Snapshot::take(&cluster, round - 1).with_context(place)?;
             before.same_as(&now).with_context(place)?;
             check_storm(&cluster, round - 1, &storm, end).with_context(place)?;
         }
-        append(&cluster, round)?;
+        append(&cluster, round).with_context(place)?;
         consume(&cluster, dir, round).with_context(place)?;
-        let mut snapshot = Snapshot::take(&cluster, round)?;
+        let mut snapshot = Snapshot::take(&cluster, round).with_context(place)?;
         if let Some(before) = &before {
             before.continued_by(&snapshot).with_context(place)?;
         }
