@@ -184,7 +184,7 @@ impl Runner {
                 Ok(Sample::Memory { mib: bytes as f64 / f64::from(1 << 20) })
             }
             Work::Start => {
-                cluster.stop()?;
+                cluster.kill()?;
                 remove(&cluster.store_dir())?;
                 restart(&mut cluster)
             }
