@@ -12,7 +12,7 @@ use env::{Env, Tasks};
 use namesrv::{Namesrv, NamesrvSettings};
 use net::{Client, Limits, Server};
 use store::{Store, StoreSettings};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::{Config, ServerArgs};
 use crate::{advertise, logging, trial};
@@ -62,6 +62,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     tracing::warn!(
         "there is no access control: whoever reaches these ports may administer this server"
     );
+    // From the first moment on: a stop that is asked for while starting must end cleanly too.
+    let signals = Signals::listen()?;
     let env = Env::real();
     let bind = &config.server.bind;
     let bind = bind.parse().with_context(|| format!("bindAddress={bind} is no IP address"))?;
@@ -86,9 +88,23 @@ async fn serve(config: Config) -> anyhow::Result<()> {
             .await
             .context("the trial message did not come through")?;
     }
-    let failed = node.wait().await;
+    let failed = node.wait(signals).await;
     node.stop().await;
     failed
+}
+
+/// The signals that ask for the end.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> anyhow::Result<Signals> {
+        let terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+        let interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+        Ok(Signals { terminate, interrupt })
+    }
 }
 
 impl Node {
@@ -174,9 +190,7 @@ impl Node {
     }
 
     /// Resolves when a signal asks for the end, or the store had to stop.
-    async fn wait(&self) -> anyhow::Result<()> {
-        let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
-        let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    async fn wait(&self, mut signals: Signals) -> anyhow::Result<()> {
         let failed = async {
             match &self.store {
                 Some(store) => store.failed().await,
@@ -184,8 +198,8 @@ impl Node {
             }
         };
         tokio::select! {
-            _ = terminate.recv() => tracing::info!("asked to stop"),
-            _ = interrupt.recv() => tracing::info!("interrupted"),
+            _ = signals.terminate.recv() => tracing::info!("asked to stop"),
+            _ = signals.interrupt.recv() => tracing::info!("interrupted"),
             reason = failed => anyhow::bail!("the store cannot go on: {reason}"),
         }
         Ok(())
