@@ -46,8 +46,8 @@ struct History {
     oracle: Oracle,
 }
 
-/// Runs the history of a seed.
-pub(crate) fn run(seed: u64) {
+/// Runs the history of a seed; `failing` says whether its disk may be a failing one.
+pub(crate) fn run(seed: u64, failing: bool) {
     let rng = Rng::seeded(seed).child("history");
     let env = Env::fault(seed, FaultPlan::default());
     env.disk.create_dir_all("/data".as_ref()).expect("the disk does not fail yet");
@@ -60,8 +60,9 @@ pub(crate) fn run(seed: u64) {
         clean_forcibly: false,
         ..StoreSettings::test_min("/data")
     };
-    let weather = [Weather::Calm, Weather::Calm, Weather::Slow, Weather::Failing, Weather::Full];
-    let weather = weather[rng.below(weather.len() as u64) as usize];
+    let weather = [Weather::Calm, Weather::Calm, Weather::Slow, Weather::Full, Weather::Failing];
+    let kinds = if failing { weather.len() } else { weather.len() - 1 };
+    let weather = weather[rng.below(kinds as u64) as usize];
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime starts");
     let oracle = Oracle::default();
