@@ -108,9 +108,9 @@ impl Recovery<'_> {
         let known = |offset: fn(&State) -> u64| state.map_or(min, offset).clamp(min, end);
         let synced = known(|state| state.synced);
         Ok(match left {
-            Left::Closed | Left::Crashed => {
-                Plan { left, start: known(|state| state.written), synced, trusted: u64::MAX }
-            }
+            // From what is synced, not from what is written: a later checkpoint syncs only the files
+            // that its own process has written.
+            Left::Closed | Left::Crashed => Plan { left, start: synced, synced, trusted: u64::MAX },
             Left::PowerCut => {
                 Plan { left, start: synced, synced, trusted: self.last_durable(synced)? }
             }
