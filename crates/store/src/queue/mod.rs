@@ -125,7 +125,10 @@ impl Queue {
 
     /// Queue offset of the first unit, real or blank, that exists.
     pub(crate) fn first(&self) -> u64 {
-        self.files.first().unwrap_or_else(|| self.tail.lock().base)
+        // The tail first: the writer makes the first file before it moves the tail's units there, so that a
+        // base read before finding no file is that of units still in memory.
+        let base = self.tail.lock().base;
+        self.files.first().unwrap_or(base)
     }
 
     /// The first offset in `start..end` whose unit is not `before`, by bisection; `end` if all are.
