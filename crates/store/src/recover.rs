@@ -287,6 +287,11 @@ impl Recovery<'_> {
         let queue = self.queues.get(topic, id);
         let mut derivation = Derivation::of(view, &queue, self.delays, hashes);
         if derivation.queued {
+            // A power cut may keep a later file of the queue and lose the name of the first: what is left
+            // starts too late. All that follows is read again too, so the queue starts anew here.
+            if derivation.queue_offset < queue.first() {
+                self.queues.restart(&queue, derivation.queue_offset)?;
+            }
             let next = queue.next();
             // Below: the unit is there already. Above: messages are missing, see `fill_gaps`.
             derivation.queued = derivation.queue_offset == next;

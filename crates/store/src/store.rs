@@ -191,12 +191,9 @@ impl Store {
     /// When the disk fails.
     pub fn delete_topic(&self, topic: &str) -> io::Result<()> {
         let _tail = self.inner.appender.lock();
-        self.inner.queues.write_out()?;
-        for queue in self.queues().iter().filter(|queue| queue.topic() == topic) {
-            queue.files.clear()?;
-            queue.reset(queue.next());
-        }
-        Ok(())
+        let all = self.queues();
+        let mut queues = all.iter().filter(|queue| queue.topic() == topic);
+        queues.try_for_each(|queue| self.inner.queues.restart(queue, queue.next()))
     }
 
     /// Runs something that may wait for the device on one of the store's reader threads.

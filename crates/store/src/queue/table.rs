@@ -80,6 +80,11 @@ impl Queues {
             }
             return Ok(());
         }
+        self.restart(queue, offset)
+    }
+
+    /// Forgets all units of a queue, which goes on with `offset`.
+    pub(crate) fn restart(&self, queue: &Arc<Queue>, offset: u64) -> io::Result<()> {
         self.write_out()?;
         queue.files.clear()?;
         queue.reset(offset);
