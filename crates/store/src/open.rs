@@ -77,6 +77,8 @@ pub(crate) fn open(env: Env, settings: StoreSettings) -> Result<Inner, OpenError
     state.synced = state.synced.min(recovered.end);
     state.checkpoints = [checkpoint.checksum(); 2];
     create_abort(&disk, &root).map_err(failed)?;
+    // What was read may be in the page cache only; the state may name only what survives.
+    checkpoint.write(&disk, &root).map_err(failed)?;
     state_file.write(&state, true).map_err(failed)?;
     let last = segments.find(recovered.end).cloned();
     let last_ms = recovered.last_ms.max(checkpoint.log_ms);

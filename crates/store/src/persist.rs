@@ -44,8 +44,15 @@ impl Inner {
     pub(crate) fn write_derived_until_stopped(&self) {
         while !self.health.is_closing() {
             self.queues.shared.backlog.wait();
-            if let Err(error) = self.write_derived().and_then(|()| self.checkpoint_if_due()) {
-                tracing::error!(%error, "cannot write what is derived from the log; trying again");
+            match self.write_derived().map(|()| self.checkpoint_if_due()) {
+                Ok(Ok(())) => {}
+                Err(error) => {
+                    tracing::error!(%error, "cannot write what is derived from the log; trying again");
+                }
+                // After a failed sync the next one may succeed without what this one did not write.
+                Ok(Err(error)) => {
+                    self.stop(&format!("cannot sync what is derived from the log: {error}"));
+                }
             }
         }
     }

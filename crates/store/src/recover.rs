@@ -4,7 +4,7 @@
 //!    `apogee/state` says it exactly; without it the reference's files do, roughly (store format §20).
 //! 2. Load the consume queues up to there, and derive the rest from the log, record by record.
 //! 3. The log ends before the first thing that is not a valid record. After a crash of the process every
-//!    valid record stays. After a power cut only what a sync is known to have covered (`mark`), or what
+//!    valid record stays, except one whose write was cut short. After a power cut only what a sync is known to have covered (`mark`), or what
 //!    its own checksum property proves: a checksum of the body does not cover the rest of a record.
 //! 4. What follows the end becomes zeros, durably, so that it is never read as records later.
 //! 5. A queue that lacks messages in between is derived again from the log.
@@ -147,7 +147,7 @@ impl Recovery<'_> {
         trusted: u64,
         left: Left,
     ) -> io::Result<Recovered> {
-        let (recovered, gaps) = self.replay(start, trusted)?;
+        let (recovered, gaps) = self.replay(start, trusted, left)?;
         self.cut(recovered.end, synced, left)?;
         self.fill_gaps(gaps, recovered.end)?;
         self.queues.write_out()?;
@@ -203,7 +203,7 @@ impl Recovery<'_> {
 
     /// Derives from every record from `start` on. Returns where the log ends, and the queues that lack
     /// messages.
-    fn replay(&mut self, start: u64, trusted: u64) -> io::Result<(Recovered, Gaps)> {
+    fn replay(&mut self, start: u64, trusted: u64, left: Left) -> io::Result<(Recovered, Gaps)> {
         let mut scan = Scan::new(self.segments, start);
         let mut gaps = Gaps::default();
         let mut hashes = Vec::new();
@@ -213,7 +213,7 @@ impl Recovery<'_> {
                 Found::Filler(_) => None,
                 Found::Nothing => Some("nothing".to_owned()),
                 Found::Bad(what) => Some(what),
-                Found::Record(view) => match self.doubt(&view, trusted) {
+                Found::Record(view) => match self.doubt(&view, trusted, left) {
                     Some(doubt) => Some(doubt),
                     None => {
                         recovered.last_ms = view.store_timestamp();
@@ -241,12 +241,15 @@ impl Recovery<'_> {
     }
 
     /// Why a record is not kept.
-    fn doubt(&self, view: &RecordView<'_>, trusted: u64) -> Option<String> {
+    fn doubt(&self, view: &RecordView<'_>, trusted: u64, left: Left) -> Option<String> {
         let end = view.physical_offset() + view.size() as u64;
         if end > trusted && view.verify_property_crc().is_err() {
             return Some(format!(
                 "a record that no sync is known to have covered, {trusted} is the last"
             ));
+        }
+        if left == Left::Crashed && is_cut_short(view) {
+            return Some("a record whose write was cut short".to_owned());
         }
         if !self.check_bodies {
             return None;
@@ -319,12 +322,20 @@ impl Recovery<'_> {
             && let Some(last) = self.segments.0.pop_if(|last| last.base >= end)
         {
             self.disk.remove(&last.path)?;
+            // One by one: a power cut may undo any of several, and leave a gap.
+            self.disk.sync_dir(&self.root.join("commitlog"))?;
         }
         // None where the log ends with a full segment.
         if let Some(segment) = self.segments.find(end) {
             clear_behind(segment, end - segment.base, left)?;
         }
         let mut unsynced = self.segments.0.iter().filter(|segment| segment.end() > synced);
+        if left == Left::Crashed {
+            // A sync that failed may have made pages clean without writing them: only what is written
+            // anew is written by the next sync.
+            let rewrite = |segment: &Arc<Segment>| rewrite(segment, synced, end);
+            unsynced.clone().try_for_each(rewrite)?;
+        }
         unsynced.try_for_each(|segment| segment.file.sync_data())?;
         self.disk.sync_dir(&self.root.join("commitlog"))
     }
@@ -378,6 +389,27 @@ impl Recovery<'_> {
         }
         self.queues.write_out()
     }
+}
+
+/// Whether a record of ours ends in the zeros that were there before it: the process ended, or the disk
+/// failed, in the middle of the write. The checksum of the body does not cover what follows it, but
+/// topics hold no zeros and property blocks end in 0x02.
+fn is_cut_short(view: &RecordView<'_>) -> bool {
+    view.topic().contains(&0) || view.properties().last() == Some(&0)
+}
+
+/// Writes what a segment holds of the log between two offsets once more.
+fn rewrite(segment: &Segment, from: u64, to: u64) -> io::Result<()> {
+    const STEP: u64 = 1 << 20;
+    let mut buf = vec![0; STEP as usize];
+    let (mut at, end) = (from.max(segment.base), to.min(segment.end()));
+    while at < end {
+        let bytes = &mut buf[..STEP.min(end - at) as usize];
+        segment.file.read_exact_at(bytes, at - segment.base)?;
+        segment.file.write_at(bytes, at - segment.base)?;
+        at += STEP;
+    }
+    Ok(())
 }
 
 /// Makes what lies behind `from` in the last segment zeros.

@@ -176,11 +176,13 @@ impl Checkpoint {
     /// Writes the file, durably.
     pub(crate) fn write(&self, disk: &Disk, root: &Path) -> io::Result<()> {
         let file = disk.create(&root.join("checkpoint"))?;
-        if file.len()? < CHECKPOINT_BYTES {
+        let is_new = file.len()? < CHECKPOINT_BYTES;
+        if is_new {
             file.set_len(CHECKPOINT_BYTES)?;
         }
         file.write_at(&self.encode(), 0)?;
-        file.sync_data()
+        file.sync_data()?;
+        if is_new { disk.sync_dir(root) } else { Ok(()) }
     }
 
     /// Store timestamp up to which everything is durable, for choosing where a crashed directory of the

@@ -257,7 +257,7 @@ impl Files {
             zero_from(&handle, at, self.shared.file_bytes())?;
             handle.sync_data()?;
         }
-        Ok(())
+        if files.is_empty() { Ok(()) } else { self.shared.disk.sync_dir(&self.dir) }
     }
 
     /// Deletes all files, so that the queue starts anew at any unit.
@@ -266,7 +266,7 @@ impl Files {
             self.remove(file)?;
         }
         self.state.lock().first = None;
-        Ok(())
+        self.shared.disk.sync_dir(&self.dir)
     }
 
     fn remove(&self, file: u64) -> io::Result<()> {
