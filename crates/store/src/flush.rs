@@ -73,7 +73,6 @@ impl Inner {
         let interval = Duration::from_millis(self.settings.flush_interval_ms);
         let mut last = self.env.clock.mono();
         let mut started = self.marks.durable();
-        let mut turn = false;
         while !self.health.is_closing() {
             let waited = self.env.clock.mono().saturating_sub(last);
             self.flush.signal.wait(interval.saturating_sub(waited));
@@ -83,8 +82,7 @@ impl Inner {
                 last = now;
             }
             if self.settings.sync() || due {
-                turn = !turn;
-                self.sync_log(turn);
+                self.sync_log();
                 started = started.max(self.marks.durable());
             } else {
                 started = self.start_writeback(started);
@@ -93,7 +91,7 @@ impl Inner {
     }
 
     /// Makes everything that is appended now durable. Stops the store where that fails.
-    pub(crate) fn sync_log(&self, turn: bool) {
+    pub(crate) fn sync_log(&self) {
         if self.health.has_failed() {
             return;
         }
@@ -114,7 +112,7 @@ impl Inner {
             return;
         }
         let begin = self.env.clock.mono();
-        if let Err(error) = self.sync_range(&mark, end, turn) {
+        if let Err(error) = self.sync_range(&mark, end) {
             self.stop(&format!("cannot sync the commit log: {error}"));
             return;
         }
@@ -125,10 +123,10 @@ impl Inner {
         self.combine_waiting();
     }
 
-    fn sync_range(&self, mark: &Mark, end: u64, turn: bool) -> io::Result<()> {
+    fn sync_range(&self, mark: &Mark, end: u64) -> io::Result<()> {
         let segments = self.log.segments();
         if let Some(segment) = segments.find(end - 1) {
-            mark.write(&segment.file, segment.size, turn)?;
+            mark.write(&segment.file, segment.size)?;
         }
         let overlaps = |base: u64, segment_end: u64| base < end && segment_end > mark.durable;
         for segment in segments.0.iter().filter(|segment| overlaps(segment.base, segment.end())) {

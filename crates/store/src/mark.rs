@@ -21,7 +21,8 @@ use crate::limits;
 
 const MAGIC: &[u8; 8] = b"APOGEEMK";
 const SIZE: usize = 32;
-const SECTOR: u64 = limits::MARK_BYTES / 2;
+/// Where the two marks lie, counted from the end of the segment.
+const SECTORS: [u64; 2] = [limits::MARK_BYTES, limits::MARK_BYTES / 2];
 
 /// What one sync of the log claims.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,19 +56,33 @@ impl Mark {
         Some(Mark { durable: number(8)?, end: number(16)?, checksum: crc(24)? })
     }
 
-    /// Writes it into the segment file of `segment_bytes`; `turn` alternates.
-    pub(crate) fn write(&self, file: &File, segment_bytes: u64, turn: bool) -> io::Result<()> {
-        let sector = if turn { SECTOR } else { limits::MARK_BYTES };
-        file.write_at(&self.encode(), segment_bytes - sector)
+    /// Writes it into the segment file of `segment_bytes`, in the sector that does not hold the newest
+    /// mark: until the sync has ended, that one is all that an answer rests on. The sectors are looked at
+    /// each time, which costs little beside a sync and cannot get out of step.
+    pub(crate) fn write(&self, file: &File, segment_bytes: u64) -> io::Result<()> {
+        let mut newest = (None, SECTORS[1]);
+        for sector in SECTORS {
+            let mark = Mark::read_sector(file, segment_bytes, sector)?;
+            let claim = mark.map(|mark| (mark.durable, mark.end));
+            if claim > newest.0 {
+                newest = (claim, sector);
+            }
+        }
+        let free = if newest.1 == SECTORS[0] { SECTORS[1] } else { SECTORS[0] };
+        file.write_at(&self.encode(), segment_bytes - free)
+    }
+
+    fn read_sector(file: &File, segment_bytes: u64, sector: u64) -> io::Result<Option<Mark>> {
+        let mut bytes = [0; SIZE];
+        file.read_exact_at(&mut bytes, segment_bytes - sector)?;
+        Ok(Mark::decode(&bytes))
     }
 
     /// The marks in a segment file, the older first.
     pub(crate) fn read(file: &File, segment_bytes: u64) -> io::Result<Vec<Mark>> {
         let mut marks = Vec::new();
-        for sector in [limits::MARK_BYTES, SECTOR] {
-            let mut bytes = [0; SIZE];
-            file.read_exact_at(&mut bytes, segment_bytes - sector)?;
-            marks.extend(Mark::decode(&bytes));
+        for sector in SECTORS {
+            marks.extend(Mark::read_sector(file, segment_bytes, sector)?);
         }
         marks.sort_by_key(|mark| (mark.durable, mark.end));
         Ok(marks)
@@ -76,7 +91,23 @@ impl Mark {
 
 #[cfg(test)]
 mod tests {
+    use env::Disk;
+
     use super::*;
+
+    /// The newest mark is never overwritten, whatever the older one is.
+    #[test]
+    fn the_newest_mark_stays() {
+        let file = Disk::mem().create("segment".as_ref()).unwrap();
+        file.set_len(4096).unwrap();
+        let mark = |end| Mark { durable: end - 1, end, checksum: 0 };
+        for end in 1..6 {
+            mark(end).write(&file, 4096).unwrap();
+            let kept = Mark::read(&file, 4096).unwrap();
+            let want: Vec<Mark> = (end.saturating_sub(1).max(1)..=end).map(mark).collect();
+            assert_eq!(kept, want);
+        }
+    }
 
     /// A mark survives encoding, and any flipped bit unmakes it.
     #[test]

@@ -161,7 +161,7 @@ impl Inner {
     pub(crate) fn finish(&self) {
         // Whoever is appending sees that the store is closed, or is done before this returns.
         drop(self.appender.lock());
-        self.sync_log(false);
+        self.sync_log();
         if self.health.has_failed() {
             return;
         }
