@@ -89,8 +89,12 @@ pub(crate) fn save_all(broker: &Broker) {
 
 fn save_tables(broker: &Broker) {
     if broker.topics.take_dirty() {
+        // Before the snapshot, which has them all.
+        let topics = broker.topics.unsaved();
         let text = serde_json::to_vec(&broker.topics.snapshot());
-        save(broker, TOPICS_FILE, text, || broker.topics.mark_dirty());
+        if save(broker, TOPICS_FILE, text, || broker.topics.mark_dirty()) {
+            topics.iter().for_each(|topic| topic.mark_saved());
+        }
     }
     if broker.groups.take_dirty() {
         let text = serde_json::to_vec(&broker.groups.snapshot());
@@ -112,12 +116,20 @@ fn save_delay(broker: &Broker) {
     }
 }
 
-fn save(broker: &Broker, name: &str, text: serde_json::Result<Vec<u8>>, again: impl FnOnce()) {
+/// Writes one file; whether that worked.
+fn save(
+    broker: &Broker,
+    name: &str,
+    text: serde_json::Result<Vec<u8>>,
+    again: impl FnOnce(),
+) -> bool {
     let text = text.expect("tables with text keys always have a JSON form");
     if let Err(error) = broker.store.config().write(name, &text) {
         tracing::error!(file = name, %error, "a configuration file cannot be written, trying again");
         again();
+        return false;
     }
+    true
 }
 
 /// Starts the thread.

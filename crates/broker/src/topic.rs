@@ -40,13 +40,26 @@ pub struct Topic {
     /// Configuration as the administrator sees it.
     pub config: TopicConfig,
     queues: Box<[OnceLock<Arc<Queue>>]>,
+    /// Whether the file of topics has it.
+    saved: AtomicBool,
 }
 
 impl Topic {
-    fn new(config: TopicConfig) -> Topic {
+    fn new(config: TopicConfig, saved: bool) -> Topic {
         let queues =
             config.read_queue_nums.max(config.write_queue_nums).clamp(0, limits::QUEUES_PER_TOPIC);
-        Topic { config, queues: (0..queues).map(|_| OnceLock::new()).collect() }
+        let queues = (0..queues).map(|_| OnceLock::new()).collect();
+        Topic { config, queues, saved: AtomicBool::new(saved) }
+    }
+
+    /// Whether the file of topics has it: a message of any other topic might not be found after a crash.
+    pub fn is_saved(&self) -> bool {
+        self.saved.load(Ordering::Acquire)
+    }
+
+    /// Says that the file of topics has it.
+    pub fn mark_saved(&self) {
+        self.saved.store(true, Ordering::Release);
     }
 
     /// Number of queues that exist for either side.
@@ -170,7 +183,7 @@ impl Topics {
         let mut topics = HashMap::new();
         let mut add = |name: &str, queues: i32, perm: i32| {
             let config = config(name, queues, perm);
-            topics.insert(name.to_owned(), Arc::new(Topic::new(config)));
+            topics.insert(name.to_owned(), Arc::new(Topic::new(config, true)));
         };
         let read_write = perm::READ | perm::WRITE;
         add("SELF_TEST_TOPIC", 1, read_write);
@@ -228,7 +241,7 @@ impl Topics {
             }
             _ => {}
         }
-        table.topics.insert(config.topic_name.clone(), Arc::new(Topic::new(config)));
+        table.topics.insert(config.topic_name.clone(), Arc::new(Topic::new(config, false)));
         bump(&mut table.version, now_ms);
         self.dirty.store(true, Ordering::Release);
         Ok(true)
@@ -289,13 +302,19 @@ impl Topics {
         }
     }
 
+    /// Topics that the file of topics does not have as they are.
+    pub fn unsaved(&self) -> Vec<Arc<Topic>> {
+        let table = self.table.read();
+        table.topics.values().filter(|topic| !topic.is_saved()).cloned().collect()
+    }
+
     /// Reads `topics.json`; what it names replaces the system's defaults, what it lacks stays.
     pub fn load(&self, text: &[u8]) -> Result<(), wire::body::BodyError> {
         let file: TopicConfigs = wire::body::read(text)?;
         let mut table = self.table.write();
         for (name, mut config) in file.topic_config_table {
             config.topic_name = name.clone();
-            table.topics.insert(name, Arc::new(Topic::new(config)));
+            table.topics.insert(name, Arc::new(Topic::new(config, true)));
         }
         table.version = file.data_version;
         self.dirty.store(false, Ordering::Release);

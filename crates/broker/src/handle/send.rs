@@ -56,7 +56,7 @@ struct Target {
     queue_id: i32,
     /// A given-up retry: whatever delay it asks for does not apply.
     dead: bool,
-    /// The topic did not exist before.
+    /// The topic is so new that its file does not have it: created by this send, or just before.
     created: bool,
 }
 
@@ -79,8 +79,10 @@ pub(crate) fn send(
     encode(broker, peer, frame, header, &target, &mut own)?;
     let broker = broker.clone();
     out.later(Box::pin(async move {
+        // Nobody would find the message after a crash that lost its topic.
+        broker.persister.round().await;
         // A name server that cannot be reached must not keep the message from being stored.
-        let _ = broker.env.clock.timeout(REGISTER_WAIT, broker.announced()).await;
+        let _ = broker.env.clock.timeout(REGISTER_WAIT, broker.registered()).await;
         let mut out = Replies::default();
         finish(&broker, own, &mut out);
         out
@@ -133,7 +135,8 @@ fn find_topic(broker: &Broker, header: &SendHeader<'_>) -> Result<(Arc<Topic>, b
         return Err(Refusal::ClosedTopic(name.into_owned()));
     }
     if let Some(topic) = broker.topics.get(&name) {
-        return Ok((topic, false));
+        let created = !topic.is_saved();
+        return Ok((topic, created));
     }
     let now_ms = broker.env.clock.wall_ms();
     let queues = header.default_topic_queue_nums;

@@ -298,7 +298,7 @@ pub(crate) fn zero_from(file: &File, at: u64, end: u64) -> io::Result<()> {
     while at < end {
         let len = usize::try_from(end - at).unwrap_or(STEP).min(STEP);
         let read = file.read_at(&mut buf[..len], at)?;
-        if buf[..read].iter().any(|byte| *byte != 0) {
+        if buf[..read] != zeros[..read] {
             file.write_at(&zeros[..read], at)?;
         }
         if read < len {
