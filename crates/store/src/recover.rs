@@ -149,6 +149,7 @@ impl Recovery<'_> {
     ) -> io::Result<Recovered> {
         let (recovered, gaps) = self.replay(start, trusted, left)?;
         self.cut(recovered.end, synced, left)?;
+        self.claim(recovered.end)?;
         self.fill_gaps(gaps, recovered.end)?;
         self.queues.write_out()?;
         if let Some(index) = &self.derived.index {
@@ -338,6 +339,18 @@ impl Recovery<'_> {
         }
         unsynced.try_for_each(|segment| segment.file.sync_data())?;
         self.disk.sync_dir(&self.root.join("commitlog"))
+    }
+
+    /// Says in the log that all of it is durable now: readers see it from here on, and a power cut before
+    /// the first sync must not take it back.
+    fn claim(&self, end: u64) -> io::Result<()> {
+        match end.checked_sub(1).and_then(|last| self.segments.find(last)) {
+            Some(segment) => {
+                Mark { durable: end, end, checksum: 0 }.write(&segment.file, segment.size)?;
+                segment.file.sync_data()
+            }
+            None => Ok(()),
+        }
     }
 
     /// Derives queues again that lack messages, from where they end. Where the log does not have the

@@ -5,7 +5,7 @@
 //! that was answered at its level is lost, queues are dense and keep their order, units agree with
 //! records, and what is lost is an end of the log. Opening twice changes nothing.
 //!
-//! `APOGEE_HISTORIES` says how many (500), `APOGEE_SEED` the seed of the first (0). `APOGEE_FAILING=1` adds
+//! `APOGEE_HISTORIES` says how many (200), `APOGEE_SEED` the seed of the first (0). `APOGEE_FAILING=1` adds
 //! disks whose writes, syncs and names fail now and then: after a failed sync the kernel forgets what it
 //! did not write, which recovery does not make good in every case. Flusher and writers
 //! are real threads, so a seed fixes what is asked of the store and what the disk loses of a given state,
@@ -26,7 +26,7 @@ fn number(name: &str, default: u64) -> u64 {
 // from its seed.
 #[test]
 fn any_history_keeps_the_promises() {
-    let (first, count) = (number("APOGEE_SEED", 0), number("APOGEE_HISTORIES", 500));
+    let (first, count) = (number("APOGEE_SEED", 0), number("APOGEE_HISTORIES", 200));
     let failing = number("APOGEE_FAILING", 0) == 1;
     for seed in first..first + count {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| history::run(seed, failing))) {
