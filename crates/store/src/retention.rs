@@ -51,8 +51,9 @@ impl Inner {
     /// Refuses appends while the disk is too full. Returns its used share, percent.
     fn look_at_space(&self) -> io::Result<u32> {
         let space = self.env.disk.space(&self.log.dir)?;
-        let taken = space.total.saturating_sub(space.free);
-        let used = u32::try_from(taken.saturating_mul(100) / space.total.max(1)).unwrap_or(100);
+        // Of what this process could have, as `df` and the reference count: the system keeps a part.
+        let usable = space.used.saturating_add(space.free).max(1);
+        let used = u32::try_from(space.used.saturating_mul(100) / usable).unwrap_or(100);
         let limit = self.settings.disk_full_percent;
         let full = used > limit || space.free == 0;
         if full != self.health.is_full() {

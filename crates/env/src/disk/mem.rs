@@ -231,7 +231,8 @@ impl Disk {
 
     pub(super) fn space(&self) -> io::Result<Space> {
         let state = self.up()?;
-        Ok(Space { total: state.capacity(), free: state.free() })
+        let (total, free) = (state.capacity(), state.free());
+        Ok(Space { total, used: total - free, free })
     }
 
     pub(super) fn lock(&self, path: &Path) -> io::Result<Lock> {

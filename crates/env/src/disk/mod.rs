@@ -62,8 +62,10 @@ pub struct Entry {
 /// Size of a file system, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Space {
-    /// All of it.
+    /// All of it. May be more than `used` and `free` together: some is kept for the system.
     pub total: u64,
+    /// What is in use.
+    pub used: u64,
     /// What this process may still use.
     pub free: u64,
 }

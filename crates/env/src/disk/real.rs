@@ -67,7 +67,8 @@ pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
 pub(super) fn space(dir: &Path) -> io::Result<Space> {
     let stat = rustix::fs::statvfs(dir)?;
     let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
-    Ok(Space { total: bytes(stat.f_blocks), free: bytes(stat.f_bavail) })
+    let used = bytes(stat.f_blocks.saturating_sub(stat.f_bfree));
+    Ok(Space { total: bytes(stat.f_blocks), used, free: bytes(stat.f_bavail) })
 }
 
 pub(super) fn boot_id() -> io::Result<String> {

@@ -225,7 +225,7 @@ fn full_disk() {
     assert_eq!(file.write_at(&[2; 8], 4).unwrap_err().kind(), ErrorKind::StorageFull);
     assert_eq!(content(&disk).unwrap(), [1, 1, 1, 1, 2, 2, 2, 2, 2, 2]);
     assert_eq!(file.allocate(11).unwrap_err().kind(), ErrorKind::StorageFull);
-    assert_eq!(disk.space(Path::new("/d")).unwrap(), Space { total: 10, free: 0 });
+    assert_eq!(disk.space(Path::new("/d")).unwrap(), Space { total: 10, used: 10, free: 0 });
     file.set_len(9).unwrap();
     assert_eq!(disk.space(Path::new("/d")).unwrap().free, 1);
     disk.remove(Path::new(FILE)).unwrap();
