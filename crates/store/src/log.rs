@@ -22,7 +22,7 @@ pub(crate) struct Log {
     pub(crate) dir: PathBuf,
     pub(crate) segment_bytes: u64,
     segments: ArcSwap<Segments>,
-    /// A created segment that follows the last one.
+    /// A created segment that follows the last one. Also held by whoever changes the list.
     spare: Mutex<Option<Arc<Segment>>>,
     maps: Maps,
 }
@@ -56,8 +56,10 @@ impl Log {
         if let Some(segment) = self.segments.load().find(base) {
             return Ok(Arc::clone(segment));
         }
-        let spare = self.spare.lock().take().filter(|spare| spare.base == base);
-        let segment = match spare {
+        // Held until the segment is in the list: else a spare one is made for the same place meanwhile,
+        // the same file, and removed with what is in it.
+        let mut spare = self.spare.lock();
+        let segment = match spare.take().filter(|spare| spare.base == base) {
             Some(segment) => segment,
             None => Arc::new(Segment::create(&self.disk, &self.dir, base, self.segment_bytes)?),
         };
@@ -94,6 +96,8 @@ impl Log {
 
     /// Deletes the oldest segment, which must not be the last one.
     pub(crate) fn remove_first(&self) -> io::Result<()> {
+        // The list has two writers, the tail's owner and the keeper: neither may undo the other's change.
+        let _changing = self.spare.lock();
         let mut segments = Segments::clone(&self.segments.load());
         assert!(segments.0.len() > 1, "the segment that is written is never deleted");
         let first = segments.0.remove(0);
@@ -141,4 +145,42 @@ pub(crate) fn read_cold(segment: &Segment, offset: u64, len: u64) -> Result<Byte
     let read = segment.file.read_exact_at(&mut bytes, offset - segment.base);
     read.map_err(ReadError::io(&segment.path))?;
     Ok(bytes.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Spare segments are made and old ones deleted while the log grows: no spare one is a file that the
+    /// log already uses, and no change of the list is lost.
+    #[test]
+    #[allow(clippy::disallowed_methods, reason = "the test needs threads that race")]
+    fn growing_races_with_the_keeper() {
+        const COUNT: usize = 300;
+        let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::real());
+        let log = Log::new(disk.clone(), dir.path().to_owned(), 4096, Segments::default());
+        let grown = std::sync::atomic::AtomicBool::new(false);
+        let removed = std::thread::scope(|scope| {
+            let keeper = scope.spawn(|| {
+                let mut removed = 0;
+                while !grown.load(std::sync::atomic::Ordering::Acquire) {
+                    log.prepare_spare().unwrap();
+                    if log.segments().0.len() > 2 {
+                        log.remove_first().unwrap();
+                        removed += 1;
+                    }
+                }
+                removed
+            });
+            for n in 0..COUNT as u64 {
+                log.extend(n * 4096).unwrap();
+            }
+            grown.store(true, std::sync::atomic::Ordering::Release);
+            keeper.join().unwrap()
+        });
+        log.remove_spare().unwrap();
+        let files = disk.list(dir.path()).unwrap();
+        assert_eq!(files.len(), COUNT - removed);
+        assert_eq!(log.segments().0.len(), COUNT - removed);
+    }
 }
