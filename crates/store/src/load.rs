@@ -151,15 +151,18 @@ fn load_queue(
         let middle = low + (high - low) / 2;
         if unit(middle)?.is_some_and(|unit| kept(&unit)) { low = middle + 1 } else { high = middle }
     }
-    let surplus = all.last().is_some_and(|last| *last > file || (*last == file && low < file));
-    if surplus || unit(low)?.is_some() {
+    if low == first {
+        // Nothing of it is known to be complete, maybe not even its first file: what the log says of the
+        // queue counts. A log that has lost its start may say nothing of a queue that goes on.
+        found.clear()?;
+        let next = if queues.log_min() == 0 { 0 } else { first };
+        queues.insert(topic, id, None, next);
+        return Ok(0);
+    }
+    if all.last().is_some_and(|last| *last > file) || unit(low)?.is_some() {
         found.truncate(low)?;
     }
-    let end = if low > first {
-        unit(low - 1)?.filter(|u| !u.is_blank()).map_or(0, |u| u.end())
-    } else {
-        0
-    };
+    let end = unit(low - 1)?.filter(|unit| !unit.is_blank()).map_or(0, |unit| unit.end());
     found.close();
     queues.insert(topic, id, Some(first), low);
     Ok(end)

@@ -91,6 +91,11 @@ impl Queues {
         Ok(())
     }
 
+    /// Log offset of the first byte that is still there.
+    pub(crate) fn log_min(&self) -> u64 {
+        self.shared.log_min.load(Ordering::Acquire)
+    }
+
     /// Says where the log starts now.
     pub(crate) fn set_log_min(&self, log_min: u64) {
         self.shared.log_min.store(log_min, Ordering::Release);
