@@ -58,7 +58,7 @@ impl Inner {
     }
 
     /// Moves what is in memory now to the files.
-    fn write_derived(&self) -> io::Result<()> {
+    pub(crate) fn write_derived(&self) -> io::Result<()> {
         // Read first: what was appended up to here is in memory, or written already.
         let mut reached = self.marks.appended();
         self.queues.write_out()?;

@@ -60,6 +60,9 @@ impl StoreSettings {
             index_items: 16,
             flush_interval_ms: 20,
             disk_full_percent: 100,
+            // However full the disk is that the tests run on.
+            disk_clean_percent: 99,
+            clean_forcibly: false,
             ..StoreSettings::default()
         }
     }

@@ -323,3 +323,30 @@ fn power_cut_keeps_what_was_durable() {
         }
     }
 }
+
+/// Expired segments are deleted when the disk is used beyond the ratio, never the newest; what is left of
+/// each queue starts at its lowest offset, and the store opens again so.
+#[test]
+fn retention_moves_the_lowest_offset() {
+    let env = Env::fault(3, FaultPlan::default());
+    let settings = StoreSettings { retention_hours: 0, ..StoreSettings::test_min("/s") };
+    let store = Store::open(env.clone(), settings.clone()).unwrap();
+    fill(&store, 0, 120);
+    let before = content(&store);
+    let segments = store.watermarks().appended / 4096 + 1;
+    store.inner.write_derived().unwrap();
+    while store.inner.log.segments().0.len() > 2 {
+        store.inner.delete_old(100).unwrap();
+    }
+    assert!(segments > 5);
+    let after = content(&store);
+    for ((_, _, all), (topic, id, kept)) in before.iter().zip(&after) {
+        assert!(all.ends_with(kept) && kept.len() < all.len(), "{topic}/{id}");
+        let queue = store.queue(topic, *id);
+        assert_eq!(queue.min_offset(), queue.max_offset() - kept.len() as u64);
+        assert_eq!(get(&store, &queue, 0).status, GotStatus::OffsetTooSmall);
+    }
+    store.close();
+    let store = Store::open(env, settings).unwrap();
+    assert_eq!(content(&store), after);
+}
