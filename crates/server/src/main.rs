@@ -5,6 +5,7 @@ mod client;
 mod config;
 mod logging;
 mod node;
+mod store_tool;
 mod trial;
 
 use std::process::ExitCode;
@@ -27,6 +28,8 @@ struct Apogee {
 enum Command {
     /// Run the server: name server and broker in one process, unless told otherwise.
     Server(config::ServerArgs),
+    /// Look into a store directory, ours or RocketMQ's, while no server runs on it.
+    Store(store_tool::StoreArgs),
     /// Measure a broker, ours or any other that speaks the protocol.
     Bench(bench::Args),
     #[command(flatten)]
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
         arguments.command.unwrap_or_else(|| Command::Server(config::ServerArgs::default()));
     let ended = match command {
         Command::Server(arguments) => node::run(arguments),
+        Command::Store(arguments) => store_tool::run(&arguments),
         Command::Bench(arguments) => client::bench(&arguments),
         Command::Client(command) => client::run(command),
     };

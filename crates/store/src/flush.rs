@@ -125,7 +125,8 @@ impl Inner {
 
     fn sync_range(&self, mark: &Mark, end: u64) -> io::Result<()> {
         let segments = self.log.segments();
-        if let Some(segment) = segments.find(end - 1) {
+        // The reference fills a segment to its last bytes: no mark may be written over its records.
+        if let Some(segment) = segments.find(end - 1).filter(|s| end <= s.capacity_end()) {
             mark.write(&segment.file, segment.size)?;
         }
         let overlaps = |base: u64, segment_end: u64| base < end && segment_end > mark.durable;

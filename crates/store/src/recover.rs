@@ -345,11 +345,12 @@ impl Recovery<'_> {
     /// the first sync must not take it back.
     fn claim(&self, end: u64) -> io::Result<()> {
         match end.checked_sub(1).and_then(|last| self.segments.find(last)) {
-            Some(segment) => {
+            // The reference fills a segment to its last bytes: no mark may be written over its records.
+            Some(segment) if end <= segment.capacity_end() => {
                 Mark { durable: end, end, checksum: 0 }.write(&segment.file, segment.size)?;
                 segment.file.sync_data()
             }
-            None => Ok(()),
+            _ => Ok(()),
         }
     }
 

@@ -55,6 +55,11 @@ impl Segment {
         Ok(Segment::new(base, size, file, path))
     }
 
+    /// Log offset up to which records of ours go: behind it lie the durable marks.
+    pub(crate) fn capacity_end(&self) -> u64 {
+        self.end() - limits::MARK_BYTES
+    }
+
     /// Log offset behind the last byte.
     pub(crate) fn end(&self) -> u64 {
         self.base + self.size
