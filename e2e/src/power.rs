@@ -79,6 +79,10 @@ fn segments(store: &Path) -> Result<Vec<(u64, PathBuf)>> {
     let mut segments = Vec::new();
     for entry in fs::read_dir(store.join("commitlog"))? {
         let path = entry?.path();
+        // A file that is only being created has no length yet, nor a mark.
+        if fs::metadata(&path)?.len() <= MARK_BYTES {
+            continue;
+        }
         let name = path.file_name().and_then(|name| name.to_str()).context("file name")?;
         segments.push((name.parse()?, path));
     }
