@@ -47,8 +47,13 @@ fn one_frame(frame: &Frame<'_>) {
         let head =
             Head { opaque: frame.opaque, ..Head::response(ReplyTo { opaque: 0, format }, 0) };
         let mut writer = FrameWriter::begin(&mut out, &head);
-        // The binary form has 16 bits for the length of a name, and no empty texts.
-        let fits = |name: &str| format == Format::Json || i16::try_from(name.len()).is_ok();
+        // Names that are written are the protocol's own; the binary form has 16 bits for their length, and
+        // no empty texts.
+        let fits = |name: &str| {
+            let named =
+                name.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"\\".contains(&byte));
+            named && (format == Format::Json || i16::try_from(name.len()).is_ok())
+        };
         let mut written = 0;
         for (name, value) in &frame.fields {
             if fits(&name.to_str()) && !name.is_empty() && !value.is_empty() {

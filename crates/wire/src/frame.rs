@@ -16,6 +16,7 @@
 mod binary;
 mod fields;
 mod json;
+mod plain;
 mod write;
 
 use std::fmt;
@@ -280,7 +281,23 @@ impl<'a> Frame<'a> {
         let Some((header, body)) = rest.split_at_checked(header) else {
             return Err(FrameError::HeaderLength { header, frame: rest.len() + 4 });
         };
-        let mut frame = Self {
+        let mut frame = Self::empty(header, body, bytes);
+        match word[0] {
+            0 if plain::decode(header, &mut frame).is_some() => {}
+            0 => {
+                frame = Self::empty(header, body, bytes);
+                json::decode(header, &mut frame)?;
+            }
+            1 => binary::decode(header, &mut frame)?,
+            format => return Err(FrameError::Format(format)),
+        }
+        Ok(frame)
+    }
+
+    /// A frame with what a header's members are when they are missing.
+    #[inline]
+    fn empty(header: &'a [u8], body: &'a [u8], bytes: &'a [u8]) -> Self {
+        Self {
             code: 0,
             opaque: 0,
             flag: 0,
@@ -291,13 +308,7 @@ impl<'a> Frame<'a> {
             fields: Fields::new(header),
             body,
             bytes,
-        };
-        match word[0] {
-            0 => json::decode(header, &mut frame)?,
-            1 => binary::decode(header, &mut frame)?,
-            format => return Err(FrameError::Format(format)),
         }
-        Ok(frame)
     }
 }
 

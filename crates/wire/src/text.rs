@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use bytes::BytesMut;
+use wide::u8x16;
 
 /// A borrowed text. From a JSON header it may still hold escape sequences; the bytes may be invalid
 /// UTF-8, which reads as U+FFFD.
@@ -184,19 +185,14 @@ pub(crate) const fn find(word: u64, byte: u8) -> u64 {
 }
 
 /// One bit for each byte of `block`, the first lowest: set where it equals `a` or `b`.
-pub(crate) fn find_in_block(block: &[u8; 32], a: u8, b: u8) -> u32 {
-    const ONES: u64 = u64::MAX / 0xFF;
-    const LOW: u64 = ONES * 0x7F;
-    let (words, _) = block.as_chunks::<8>();
-    words.iter().enumerate().fold(0, |all, (n, word)| {
-        let word = u64::from_le_bytes(*word);
-        // The high bit of a byte stays clear exactly where the byte is zero.
-        let nonzero = |x: u64| ((x & LOW) + LOW) | x;
-        let differs = nonzero(word ^ (ONES * u64::from(a))) & nonzero(word ^ (ONES * u64::from(b)));
-        let found = !differs >> 7 & ONES;
-        // Gathers bit 8i of each byte into bit i of the top byte.
-        let bits = found.wrapping_mul(0x0102_0408_1020_4080) >> 56;
-        all | (bits as u32) << (8 * n)
+#[inline]
+pub(crate) fn find_in_block(block: &[u8; 64], a: u8, b: u8) -> u64 {
+    let (a, b) = (u8x16::splat(a), u8x16::splat(b));
+    let (parts, _) = block.as_chunks::<16>();
+    parts.iter().enumerate().fold(0, |all, (n, part)| {
+        let part = u8x16::new(*part);
+        let found = part.simd_eq(a) | part.simd_eq(b);
+        all | u64::from(found.to_bitmask()) << (16 * n)
     })
 }
 

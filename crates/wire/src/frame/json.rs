@@ -1,9 +1,11 @@
-//! The JSON header, read in one pass.
+//! The JSON header with everything that the reference tolerates in it. What clients really write is read
+//! by [`super::plain`]; both give the same for it.
+
+use memchr::memchr2;
 
 use super::fields::Span;
 use super::{Frame, FrameError, Language};
 use crate::limits::MAX_JSON_DEPTH;
-use crate::text;
 
 /// Decodes a JSON header into `frame`, which holds the defaults of missing fields.
 pub(super) fn decode<'a>(header: &'a [u8], frame: &mut Frame<'a>) -> Result<(), FrameError> {
@@ -14,9 +16,6 @@ pub(super) fn decode<'a>(header: &'a [u8], frame: &mut Frame<'a>) -> Result<(), 
 /// What is wrong is a text; where, is where the scan stopped. Both, and a [`Span`], travel in
 /// registers: results that go through memory took more time than all scanning.
 type Scanned<T> = Result<T, &'static str>;
-
-/// Bytes of a string that are looked at one by one.
-const SHORT: usize = 24;
 
 struct Scan<'a> {
     bytes: &'a [u8],
@@ -96,13 +95,6 @@ impl<'a> Scan<'a> {
     /// A quoted name and its colon.
     #[inline]
     fn name(&mut self) -> Scanned<Span> {
-        // A send's names have one letter, and there are a dozen of them.
-        if let Some([b'"', letter, b'"', b':', b'"']) = self.bytes[self.at..].first_chunk()
-            && !matches!(letter, b'"' | b'\\')
-        {
-            self.at += 4;
-            return Ok(Span::new(self.at - 3, self.at - 2, false));
-        }
         let name = self.string()?;
         self.expect(b':', "a colon is missing")?;
         self.skip_blanks();
@@ -110,65 +102,21 @@ impl<'a> Scan<'a> {
     }
 
     /// The string that starts here with its quote, single or double.
-    #[inline]
     fn string(&mut self) -> Scanned<Span> {
         let quote = self.bytes[self.at];
         let start = self.at + 1;
-        // Most names and values are short, and as long in the next header: a loop whose end the
-        // processor predicts beats arithmetic whose result it has to wait for.
-        let rest = &self.bytes[start..];
-        for (len, byte) in rest.iter().take(SHORT).enumerate() {
-            if *byte == quote {
-                self.at = start + len + 1;
-                return Ok(Span::new(start, start + len, false));
-            }
-            if *byte == b'\\' {
-                break;
-            }
-        }
-        self.long_string(start, quote)
-    }
-
-    /// A string that is long or holds escapes: properties, above all.
-    fn long_string(&mut self, start: usize, quote: u8) -> Scanned<Span> {
-        let mut at = start;
-        let mut escaped = false;
-        // Whether the next byte belongs to a backslash before it.
-        let mut taken = false;
-        while let Some(block) = self.bytes.get(at..).and_then(|rest| rest.first_chunk::<32>()) {
-            let mut found = text::find_in_block(block, quote, b'\\') & !u32::from(taken);
-            taken = false;
-            while found != 0 {
-                let offset = found.trailing_zeros();
-                if block[offset as usize] == quote {
-                    return Ok(self.string_ends(start, at + offset as usize, escaped));
-                }
-                escaped = true;
-                taken = offset == 31;
-                // Neither the backslash nor what it takes.
-                found &= !(0b11 << offset);
-            }
-            at += 32;
-        }
-        at += usize::from(taken);
+        let (mut at, mut escaped) = (start, false);
         loop {
-            match self.bytes.get(at) {
-                Some(byte) if *byte == quote => {
-                    return Ok(self.string_ends(start, at, escaped));
-                }
-                Some(b'\\') => {
-                    escaped = true;
-                    at += 2;
-                }
-                Some(_) => at += 1,
-                None => return Err("a string does not end"),
+            let rest = self.bytes.get(at..).unwrap_or_default();
+            let found = at + memchr2(quote, b'\\', rest).ok_or("a string does not end")?;
+            if self.bytes[found] == quote {
+                self.at = found + 1;
+                return Ok(Span::new(start, found, escaped));
             }
+            // Neither the backslash nor what it takes.
+            escaped = true;
+            at = found + 2;
         }
-    }
-
-    fn string_ends(&mut self, start: usize, end: usize, escaped: bool) -> Span {
-        self.at = end + 1;
-        Span::new(start, end, escaped)
     }
 
     /// Any value: a string without its quotes, anything else as its own text, null as [`Span::NULL`].
@@ -247,9 +195,6 @@ impl<'a> Scan<'a> {
             return Ok(Language::Unknown);
         }
         let value = value.text(self.bytes);
-        if value == "JAVA" {
-            return Ok(Language::Java);
-        }
         match value.parse_i64() {
             Some(code) => match Language::from_code(code) {
                 Some(language) => Ok(language),

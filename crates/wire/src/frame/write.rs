@@ -4,10 +4,11 @@
 //! C++, Node and Go clients need.
 
 use bytes::BytesMut;
+use wide::u8x16;
 
 use super::{Format, Language, ReplyTo, VERSION};
 use crate::flags::command;
-use crate::text::{self, Text};
+use crate::text::Text;
 
 /// The fixed fields of a frame to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +56,7 @@ pub struct FrameWriter<'b> {
     out: &'b mut BytesMut,
     start: usize,
     format: Format,
-    /// Where the binary fields' length goes; JSON's `extFields` is open when this is set.
+    /// Where the fields start, once there are some; before it, in binary, their length.
     fields_at: Option<usize>,
     has_remark: bool,
 }
@@ -103,46 +104,62 @@ impl<'b> FrameWriter<'b> {
         self
     }
 
-    /// Writes a field; a value that is not there is left out.
+    /// Writes a field; a value that is not there is left out. The name is one of the protocol's: letters,
+    /// digits and signs that JSON need not escape.
+    #[inline]
     pub fn field(&mut self, name: &str, value: impl FieldValue) {
-        value.with_str(&mut |value| self.str_field(name, value));
+        value.write(self, name);
     }
 
-    fn str_field(&mut self, name: &str, value: &str) {
-        let first = self.open_fields();
+    /// Writes a field whose value may hold anything.
+    fn text_field(&mut self, name: &str, value: &str) {
+        self.begin_field(name, value.len());
         match self.format {
-            Format::Json => {
-                self.out.extend_from_slice(if first { b"\"" } else { b",\"" });
-                escape(self.out, name);
-                self.out.extend_from_slice(b"\":\"");
-                escape(self.out, value);
-                self.out.extend_from_slice(b"\"");
-            }
-            Format::Binary => {
-                let name_len = i16::try_from(name.len()).expect("a field name is a short text");
-                self.out.extend_from_slice(&name_len.to_be_bytes());
-                self.out.extend_from_slice(name.as_bytes());
-                self.out.extend_from_slice(&len32(value));
-                self.out.extend_from_slice(value.as_bytes());
-            }
+            Format::Json => escape(self.out, value),
+            Format::Binary => self.out.extend_from_slice(value.as_bytes()),
         }
     }
 
-    /// Starts the fields unless they were started; returns whether it did.
-    fn open_fields(&mut self) -> bool {
-        if self.fields_at.is_some() {
-            return false;
-        }
-        match self.format {
-            Format::Json => self.out.extend_from_slice(b",\"extFields\":{"),
-            Format::Binary => {
-                let no_remark: &[u8] = if self.has_remark { &[] } else { &[0; 4] };
-                self.out.extend_from_slice(no_remark);
-                self.out.extend_from_slice(&[0; 4]);
+    /// Writes a field whose value has nothing to escape.
+    #[inline]
+    fn plain_field(&mut self, name: &str, value: &str) {
+        self.begin_field(name, value.len());
+        self.out.extend_from_slice(value.as_bytes());
+    }
+
+    /// Writes all of a field but its value. A JSON value's closing quote comes with what follows it.
+    #[inline]
+    fn begin_field(&mut self, name: &str, value_len: usize) {
+        debug_assert_eq!(plain_prefix(name.as_bytes()), name.len(), "{name:?} is no field name");
+        let first = self.fields_at.is_none();
+        if self.format == Format::Json {
+            self.out.reserve(name.len() + value_len + 24);
+            if first {
+                self.out.extend_from_slice(b",\"extFields\":{\"");
+                self.fields_at = Some(self.out.len());
+            } else {
+                self.out.extend_from_slice(b"\",\"");
             }
+            self.out.extend_from_slice(name.as_bytes());
+            self.out.extend_from_slice(b"\":\"");
+        } else {
+            self.open_binary_fields();
+            let name_len = i16::try_from(name.len()).expect("a field name is a short text");
+            self.out.extend_from_slice(&name_len.to_be_bytes());
+            self.out.extend_from_slice(name.as_bytes());
+            let len = i32::try_from(value_len).expect("a field is smaller than a frame");
+            self.out.extend_from_slice(&len.to_be_bytes());
         }
-        self.fields_at = Some(self.out.len());
-        true
+    }
+
+    /// Starts the binary fields unless they were started.
+    fn open_binary_fields(&mut self) {
+        if self.fields_at.is_none() {
+            let no_remark: &[u8] = if self.has_remark { &[] } else { &[0; 4] };
+            self.out.extend_from_slice(no_remark);
+            self.out.extend_from_slice(&[0; 4]);
+            self.fields_at = Some(self.out.len());
+        }
     }
 
     /// Ends the frame with this body.
@@ -154,10 +171,13 @@ impl<'b> FrameWriter<'b> {
     /// Ends the frame's header; `body_len` bytes of body follow from elsewhere, such as
     /// [`crate::call::Replies::body`].
     pub fn finish_before(mut self, body_len: usize) -> &'b mut BytesMut {
-        self.open_fields();
+        if self.format == Format::Binary {
+            self.open_binary_fields();
+        }
         let Self { out, start, format, fields_at, .. } = self;
         match format {
-            Format::Json => out.extend_from_slice(b"}}"),
+            Format::Json if fields_at.is_none() => out.extend_from_slice(b",\"extFields\":{}}"),
+            Format::Json => out.extend_from_slice(b"\"}}"),
             Format::Binary => {
                 let at = fields_at.unwrap_or(out.len());
                 // The header's length, checked below, bounds this one.
@@ -232,70 +252,75 @@ fn escape(out: &mut BytesMut, text: &str) {
 
 /// Number of bytes before the first that must be escaped.
 fn plain_prefix(bytes: &[u8]) -> usize {
-    const ONES: u64 = u64::MAX / 0xFF;
-    let mut at = 0;
-    while let Some(chunk) = bytes[at..].first_chunk::<8>() {
-        let word = u64::from_le_bytes(*chunk);
-        let control = word.wrapping_sub(ONES * 0x20) & !word & (ONES << 7);
-        let found = control | text::find(word, b'"') | text::find(word, b'\\');
+    let (blocks, rest) = bytes.as_chunks::<16>();
+    for (n, block) in blocks.iter().enumerate() {
+        let found = special(*block);
         if found != 0 {
-            return at + (found.trailing_zeros() / 8) as usize;
+            return 16 * n + found.trailing_zeros() as usize;
         }
-        at += 8;
     }
-    let special = |byte: &u8| matches!(byte, 0..0x20 | b'"' | b'\\');
-    bytes[at..].iter().position(special).map_or(bytes.len(), |n| at + n)
+    let mut block = [b' '; 16];
+    block[..rest.len()].copy_from_slice(rest);
+    let found = special(block).trailing_zeros() as usize;
+    bytes.len() - rest.len() + found.min(rest.len())
+}
+
+/// A bit for each byte of `block`, the first lowest: set where it must be escaped.
+fn special(block: [u8; 16]) -> u32 {
+    let block = u8x16::new(block);
+    let control = block.simd_le(u8x16::splat(0x1F));
+    (control | block.simd_eq(u8x16::splat(b'"')) | block.simd_eq(u8x16::splat(b'\\'))).to_bitmask()
 }
 
 /// What can be the value of a header field.
 pub trait FieldValue {
-    /// Calls `put` once with the value's text, or not at all if there is no value.
-    fn with_str(&self, put: &mut dyn FnMut(&str));
+    /// Writes the field, or nothing if there is no value.
+    fn write(&self, writer: &mut FrameWriter<'_>, name: &str);
 }
 
 impl FieldValue for &str {
-    fn with_str(&self, put: &mut dyn FnMut(&str)) {
-        put(self);
+    fn write(&self, writer: &mut FrameWriter<'_>, name: &str) {
+        writer.text_field(name, self);
     }
 }
 
 impl FieldValue for Text<'_> {
-    fn with_str(&self, put: &mut dyn FnMut(&str)) {
-        put(&self.to_str());
+    fn write(&self, writer: &mut FrameWriter<'_>, name: &str) {
+        writer.text_field(name, &self.to_str());
     }
 }
 
 impl FieldValue for bool {
-    fn with_str(&self, put: &mut dyn FnMut(&str)) {
-        put(if *self { "true" } else { "false" });
+    fn write(&self, writer: &mut FrameWriter<'_>, name: &str) {
+        writer.plain_field(name, if *self { "true" } else { "false" });
     }
 }
 
 impl<T: FieldValue> FieldValue for Option<T> {
-    fn with_str(&self, put: &mut dyn FnMut(&str)) {
+    fn write(&self, writer: &mut FrameWriter<'_>, name: &str) {
         if let Some(value) = self {
-            value.with_str(put);
+            value.write(writer, name);
         }
     }
 }
 
 impl<T: FieldValue> FieldValue for &T {
-    fn with_str(&self, put: &mut dyn FnMut(&str)) {
-        (*self).with_str(put);
+    fn write(&self, writer: &mut FrameWriter<'_>, name: &str) {
+        (*self).write(writer, name);
     }
 }
 
 impl FieldValue for crate::ids::Id {
-    fn with_str(&self, put: &mut dyn FnMut(&str)) {
-        put(self.as_str());
+    fn write(&self, writer: &mut FrameWriter<'_>, name: &str) {
+        writer.plain_field(name, self.as_str());
     }
 }
 
 macro_rules! number_values {
     ($($number:ty)*) => {$(
         impl FieldValue for $number {
-            fn with_str(&self, put: &mut dyn FnMut(&str)) {
-                put(itoa::Buffer::new().format(*self));
+            fn write(&self, writer: &mut FrameWriter<'_>, name: &str) {
+                writer.plain_field(name, itoa::Buffer::new().format(*self));
             }
         }
     )*};

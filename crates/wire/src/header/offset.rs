@@ -83,10 +83,11 @@ impl<'a> FieldType<'a> for BoundaryType {
 }
 
 impl FieldValue for BoundaryType {
-    fn with_str(&self, put: &mut dyn FnMut(&str)) {
-        put(match self {
+    fn write(&self, writer: &mut FrameWriter<'_>, name: &str) {
+        let text = match self {
             Self::Lower => "LOWER",
             Self::Upper => "UPPER",
-        });
+        };
+        text.write(writer, name);
     }
 }
