@@ -22,6 +22,8 @@ pub const PULL_BYTES: u32 = 256 << 10;
 pub const PULL_MESSAGES: i32 = 32;
 /// Bytes of answers after which the rest of a read waits until they are written.
 pub const ANSWER_BYTES: usize = 4 << 20;
+/// Bytes that are set aside for the answer to a send; most have less.
+pub const ANSWER_TO_SEND: usize = 320;
 /// Longest time a pull may be held, whatever the client asks.
 pub const HOLD_MS_MAX: u64 = 120_000;
 /// Longest topic name (`TopicValidator`), in bytes; retry and dead-letter topics may reach 255.

@@ -215,8 +215,8 @@ fn check(meaning: &Meaning<'_>, head: &RecordHead) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn queue(broker: &Broker, topic: &Topic, id: i32) -> Result<Arc<Queue>, Refusal> {
-    topic.queue(&broker.store, id).map(Arc::clone).ok_or_else(|| Refusal::QueueId {
+fn queue<'t>(broker: &Broker, topic: &'t Topic, id: i32) -> Result<&'t Arc<Queue>, Refusal> {
+    topic.queue(&broker.store, id).ok_or_else(|| Refusal::QueueId {
         queue: id,
         topic: topic.config.topic_name.clone(),
         count: topic.queue_count(),

@@ -363,8 +363,10 @@ impl Inner {
         let start = tail.position;
         let plan = stamp(&mut tail.round, start, self.log.segment_bytes, store_timestamp);
         if let Err(error) = self.write(tail, &plan) {
-            let entries = tail.round.iter().flat_map(|batch| &batch.entries);
-            entries.filter(|entry| entry.queued).for_each(|entry| entry.queue.unassign());
+            for batch in &tail.round {
+                let queued = (0..batch.len()).filter(|index| batch.entries[*index].queued);
+                queued.for_each(|index| batch.queue_of(index).unassign());
+            }
             tail.scrub = Some(tail.scrub.unwrap_or(0).max(plan.end));
             return Err(self.write_failed(&error));
         }
@@ -442,27 +444,31 @@ impl Inner {
     /// Derives from the round's records and makes them visible, or notes that a sync will.
     fn derive(&self, tail: &mut Tail, store_timestamp: i64) {
         let mut unsynced = self.settings.sync().then(|| self.flush.unsynced.lock());
+        let units = tail.round.iter().flat_map(|batch| &batch.entries).filter(|entry| entry.queued);
+        self.queues.shared.backlog.add(units.count());
+        let mut deriving = self.derived.begin();
         for batch in &tail.round {
             for (index, entry) in batch.entries.iter().enumerate() {
                 let size = batch.range(index).len() as u32;
+                let queue = batch.queue_of(index);
                 let tags = entry.tags.resolve(&self.delays, store_timestamp);
                 let unit = Unit { physical: entry.physical_offset, size, tags };
-                self.derived.step(&Derivation {
-                    queue: &entry.queue,
+                deriving.step(&Derivation {
+                    queue,
                     queued: entry.queued,
                     queue_offset: entry.queue_offset,
                     unit,
                     store_timestamp,
                     hashes: batch.hashes_of(index),
                 });
-                let follows = |next: &Entry| next.queued && Arc::ptr_eq(&next.queue, &entry.queue);
+                let follows = |next: &Entry| next.queued && next.queue == entry.queue;
                 if !entry.queued || batch.entries.get(index + 1).is_some_and(follows) {
                     continue;
                 }
                 match &mut unsynced {
-                    None => entry.queue.publish(entry.queue_offset + 1, &mut tail.wakers),
+                    None => queue.publish(entry.queue_offset + 1, &mut tail.wakers),
                     Some(list) => list.push_back(Unsynced {
-                        queue: Arc::clone(&entry.queue),
+                        queue: Arc::clone(queue),
                         max: entry.queue_offset + 1,
                         end: unit.end(),
                     }),
@@ -491,7 +497,8 @@ fn stamp(round: &mut [Batch], start: u64, segment_bytes: u64, store_timestamp: i
                 let range = batch.range(record);
                 let entry = &mut batch.entries[record];
                 entry.physical_offset = at;
-                entry.queue_offset = if entry.queued { entry.queue.assign() } else { 0 };
+                let queue = &batch.queues[entry.queue as usize];
+                entry.queue_offset = if entry.queued { queue.assign() } else { 0 };
                 let stamp = Stamp {
                     queue_offset: entry.queue_offset,
                     physical_offset: at,

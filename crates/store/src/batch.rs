@@ -13,6 +13,7 @@ use wire::record;
 
 use crate::dispatch::Tags;
 use crate::index::{self, Keys};
+use crate::limits;
 use crate::queue::Queue;
 
 /// Records to append together. Either all of them are appended, in their order, or none.
@@ -20,6 +21,9 @@ use crate::queue::Queue;
 pub struct Batch {
     pub(crate) buf: BytesMut,
     pub(crate) entries: Vec<Entry>,
+    /// Queues that the entries name by their place here: a reference counted per record, by several
+    /// threads at a time, costs more than finding it among the few of a batch.
+    pub(crate) queues: Vec<Arc<Queue>>,
     /// Key hashes of all records, back to back.
     pub(crate) hashes: Vec<u32>,
 }
@@ -28,7 +32,7 @@ pub struct Batch {
 #[derive(Debug)]
 pub struct NewRecord<'a> {
     /// Queue that it goes to.
-    pub queue: Arc<Queue>,
+    pub queue: &'a Arc<Queue>,
     /// What its consume queue unit carries.
     pub tags: Tags,
     /// What it can be found by.
@@ -44,7 +48,8 @@ pub(crate) struct Entry {
     pub(crate) end: u32,
     /// Where its hashes end, likewise.
     pub(crate) hashes_end: u32,
-    pub(crate) queue: Arc<Queue>,
+    /// Place of its queue in [`Batch::queues`].
+    pub(crate) queue: u32,
     pub(crate) tags: Tags,
     pub(crate) with_previous: bool,
     /// Whether its last property is a checksum to fill in.
@@ -81,19 +86,23 @@ impl Batch {
             self.buf.truncate(start);
             return Err(error);
         }
-        let view = record::RecordView::parse(&self.buf[start..]);
-        let view = view.unwrap_or_else(|error| panic!("an encoder left no record: {error}"));
-        assert_eq!(start + view.size(), self.buf.len(), "an encoder left more than one record");
-        let transaction = view.sys_flag() & message::TRANSACTION;
+        let record = &self.buf[start..];
+        assert_eq!(record::size_of(record), Some(record.len()), "an encoder leaves one record");
+        debug_assert!(
+            record::RecordView::parse(record).is_ok(),
+            "an encoder leaves a valid record"
+        );
+        let checksum = record.ends_with(b"__CRC32#\x010000000000\x02");
+        let transaction = record::sys_flag_of(record) & message::TRANSACTION;
         let queued = is_queued(transaction);
         if transaction != message::ROLLBACK {
             index::hash_keys(&new.keys, new.queue.topic(), &mut self.hashes);
         }
-        let checksum = view.properties().ends_with(b"__CRC32#\x010000000000\x02");
+        let queue = self.place_of(new.queue);
         self.entries.push(Entry {
             end: u32::try_from(self.buf.len()).expect("a batch is far below 4 GiB"),
             hashes_end: u32::try_from(self.hashes.len()).expect("fewer hashes than bytes"),
-            queue: new.queue,
+            queue,
             tags: new.tags,
             with_previous: new.with_previous,
             checksum,
@@ -102,6 +111,16 @@ impl Batch {
             physical_offset: 0,
         });
         Ok(())
+    }
+
+    fn place_of(&mut self, queue: &Arc<Queue>) -> u32 {
+        let from = self.queues.len().saturating_sub(limits::QUEUES_SEARCHED);
+        let known = self.queues[from..].iter().position(|known| Arc::ptr_eq(known, queue));
+        let place = known.map_or(self.queues.len(), |place| from + place);
+        if known.is_none() {
+            self.queues.push(Arc::clone(queue));
+        }
+        u32::try_from(place).expect("fewer queues than records")
     }
 
     /// Number of records.
@@ -123,6 +142,7 @@ impl Batch {
     pub fn clear(&mut self) {
         self.buf.clear();
         self.entries.clear();
+        self.queues.clear();
         self.hashes.clear();
     }
 
@@ -135,6 +155,11 @@ impl Batch {
             self.buf.truncate(start);
             self.hashes.truncate(before.unwrap_or(0) as usize);
         }
+    }
+
+    /// Queue of record `index`.
+    pub(crate) fn queue_of(&self, index: usize) -> &Arc<Queue> {
+        &self.queues[self.entries[index].queue as usize]
     }
 
     /// Bytes of record `index`.

@@ -1,6 +1,6 @@
 //! What follows from a record: its consume queue unit and its index entries.
 //!
-//! [`Derived::step`] is the only place that derives anything. Appending calls it with what the batch
+//! [`Deriving::step`] is the only place that derives anything. Appending calls it with what the batch
 //! knows; recovery with what it reads in the log, through [`Derivation::of`].
 
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use wire::record::RecordView;
 
 use crate::batch::is_queued;
 use crate::delay::{DelayLevels, SCHEDULE_TOPIC};
-use crate::index::{Index, Keys, hash_keys};
+use crate::index::{Index, Keys, Staging, hash_keys};
 use crate::queue::{Queue, Unit};
 
 /// What the consume queue unit of a message carries besides its place.
@@ -96,13 +96,26 @@ pub(crate) struct Derived {
     pub(crate) index: Option<Index>,
 }
 
+/// The derivation of some records, one after the other.
+#[derive(Debug)]
+pub(crate) struct Deriving<'a> {
+    index: Option<Staging<'a>>,
+}
+
 impl Derived {
+    /// Starts taking records over.
+    pub(crate) fn begin(&self) -> Deriving<'_> {
+        Deriving { index: self.index.as_ref().map(Index::staging) }
+    }
+}
+
+impl Deriving<'_> {
     /// Takes one record over, in log order.
-    pub(crate) fn step(&self, record: &Derivation<'_>) {
+    pub(crate) fn step(&mut self, record: &Derivation<'_>) {
         if record.queued {
             record.queue.push(record.queue_offset, record.unit);
         }
-        if let Some(index) = &self.index
+        if let Some(index) = &mut self.index
             && !record.hashes.is_empty()
         {
             index.add(record.unit.physical, record.store_timestamp, record.hashes);

@@ -33,6 +33,9 @@ pub const UNITS_PER_WRITE: usize = 4096;
 /// Most consume queue files that are kept open.
 pub const OPEN_QUEUE_FILES: usize = 2048;
 
+/// Queues of a batch among which a further record's is looked for.
+pub const QUEUES_SEARCHED: usize = 32;
+
 /// Units that one read looks at, unless more messages are wanted (`16000` bytes in the reference).
 pub const UNITS_PER_GET: usize = 800;
 

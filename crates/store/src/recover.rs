@@ -306,7 +306,8 @@ impl Recovery<'_> {
                 queue.assign();
             }
         }
-        self.derived.step(&derivation);
+        self.queues.shared.backlog.add(usize::from(derivation.queued));
+        self.derived.begin().step(&derivation);
         if self.queues.shared.backlog.units() > limits::UNITS_WAKE {
             self.queues.write_out()?;
         }

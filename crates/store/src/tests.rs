@@ -34,7 +34,7 @@ pub(crate) fn push(batch: &mut Batch, queue: &Arc<Queue>, body: &[u8], with_prev
     let key = format!("k{}", body.len());
     let keys = Keys { unique: Some("u"), keys: Some(&key), tag: Some("TagA") };
     let tags = Tags::Code(wire::java_hash::tags_code(b"TagA"));
-    let new = NewRecord { queue: Arc::clone(queue), tags, keys, with_previous };
+    let new = NewRecord { queue, tags, keys, with_previous };
     let encode = |out: &mut bytes::BytesMut| {
         let topic = queue.topic().as_bytes();
         let mut writer = RecordWriter::begin(out, &head(queue.id()), topic, body)?;

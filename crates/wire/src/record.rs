@@ -271,6 +271,21 @@ pub fn patch(record: &mut [u8], stamp: &Stamp) {
     record[at..at + 8].copy_from_slice(&stamp.store_timestamp.to_be_bytes());
 }
 
+/// Bytes of the record that starts `bytes`, as its first field says; none if that is no size.
+#[must_use]
+pub fn size_of(bytes: &[u8]) -> Option<usize> {
+    usize::try_from(i32::from_be_bytes(*bytes.first_chunk()?)).ok()
+}
+
+/// System flag of an encoded record.
+///
+/// # Panics
+/// If `record` is shorter than 40 bytes.
+#[must_use]
+pub fn sys_flag_of(record: &[u8]) -> i32 {
+    i32_at(record, SYS_FLAG_AT)
+}
+
 /// Position of the store timestamp: 56 with an IPv4 born host, 68 with IPv6.
 ///
 /// # Panics

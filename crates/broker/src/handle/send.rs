@@ -72,8 +72,9 @@ pub(crate) fn send(
 ) -> Result<(), Refusal> {
     let target = target(broker, frame, header, pass.topic.take())?;
     if !target.created {
-        pass.topic = (!target.dead).then(|| Arc::clone(&target.topic));
-        return encode(broker, peer, frame, header, &target, pass);
+        let encoded = encode(broker, peer, frame, header, &target, pass);
+        pass.topic = (!target.dead).then_some(target.topic);
+        return encoded;
     }
     let mut own = Pass::default();
     encode(broker, peer, frame, header, &target, &mut own)?;
@@ -284,8 +285,10 @@ pub(crate) fn finish(broker: &Broker, mut pass: Pass, out: &mut Replies) {
         Err(append) => {
             let broker = broker.clone();
             out.later(Box::pin(async move {
+                let appended = append.await;
                 let mut out = Replies::default();
-                answer(&broker, pass, append.await, &mut out);
+                out.head().reserve(limits::ANSWER_TO_SEND * pass.sends.len());
+                answer(&broker, pass, appended, &mut out);
                 out
             }));
         }

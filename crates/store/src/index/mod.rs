@@ -14,7 +14,7 @@ use std::io;
 use std::path::PathBuf;
 
 use env::{Clock, Disk};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 pub(crate) use self::file::IndexFile;
 pub use self::keys::{Keys, Lookup};
@@ -109,15 +109,9 @@ impl Index {
         Ok(Index { disk, clock, dir, layout, staged, files: Mutex::new(files), opened_with })
     }
 
-    /// Takes the keys of a record over; never waits for the disk.
-    pub(crate) fn add(&self, physical: u64, store_timestamp: i64, hashes: &[u32]) {
-        let mut staged = self.staged.lock();
-        if let Some(lost) = &mut staged.lost_with(hashes.len(), physical) {
-            lost.last = physical;
-            return;
-        }
-        let item = |hash: &u32| Item { hash: *hash, physical, store_timestamp };
-        staged.items.extend(hashes.iter().map(item));
+    /// Lets keys of records be added; never waits for the disk.
+    pub(crate) fn staging(&self) -> Staging<'_> {
+        Staging(self.staged.lock())
     }
 
     /// Writes what is staged. What cannot be written is read back from the log later.
@@ -235,6 +229,22 @@ impl Index {
     pub(crate) fn full_ms(&self) -> i64 {
         let files = self.files.lock();
         files.iter().rev().nth(1).map_or(0, |file| file.ends().1)
+    }
+}
+
+/// Takes keys of records over, holding the list of them.
+#[derive(Debug)]
+pub(crate) struct Staging<'a>(MutexGuard<'a, Staged>);
+
+impl Staging<'_> {
+    /// Takes the keys of a record over.
+    pub(crate) fn add(&mut self, physical: u64, store_timestamp: i64, hashes: &[u32]) {
+        if let Some(lost) = &mut self.0.lost_with(hashes.len(), physical) {
+            lost.last = physical;
+            return;
+        }
+        let item = |hash: &u32| Item { hash: *hash, physical, store_timestamp };
+        self.0.items.extend(hashes.iter().map(item));
     }
 }
 

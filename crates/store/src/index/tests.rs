@@ -26,7 +26,7 @@ fn survives_close_and_crash() {
     let disk = Disk::mem();
     let index = open(&disk, 0, true);
     for n in 0..50u64 {
-        index.add(n * 10, 1000 + n as i64, &[(n % 9) as u32]);
+        index.staging().add(n * 10, 1000 + n as i64, &[(n % 9) as u32]);
     }
     let all: Vec<u64> = (0..50).filter(|n| n % 9 == 4).rev().map(|n| n * 10).collect();
     assert_eq!(found(&index, 4), all);
@@ -36,7 +36,7 @@ fn survives_close_and_crash() {
     let kept: Vec<u64> = all.iter().copied().filter(|offset| *offset < 480).collect();
     assert_eq!(found(&crashed, 4), kept);
     for n in 48..60u64 {
-        crashed.add(n * 10, 1000 + n as i64, &[(n % 9) as u32]);
+        crashed.staging().add(n * 10, 1000 + n as i64, &[(n % 9) as u32]);
     }
     assert_eq!(found(&crashed, 4)[..2], [580, 490]);
     assert_eq!(crashed.lost(), None);
@@ -58,9 +58,9 @@ fn says_what_is_lost() {
     assert_eq!(index.lost(), Some(Lost { from: 0, last: 699 }));
     assert!(index.restored(700));
     let hashes = vec![1; limits::INDEX_QUEUE];
-    index.add(700, 1, &hashes);
-    index.add(800, 1, &[2]);
-    index.add(900, 1, &[2]);
+    index.staging().add(700, 1, &hashes);
+    index.staging().add(800, 1, &[2]);
+    index.staging().add(900, 1, &[2]);
     assert_eq!(index.lost(), Some(Lost { from: 800, last: 900 }));
     assert!(!index.restored(850));
     assert!(index.restored(950));
@@ -74,7 +74,7 @@ fn known_records_are_not_added_again() {
         let disk = Disk::mem();
         let fill = |index: &Index| {
             for n in 0..records {
-                index.add(n * 10, 1000, &[1, 2, 3]);
+                index.staging().add(n * 10, 1000, &[1, 2, 3]);
             }
         };
         let index = open(&disk, 0, true);
@@ -82,7 +82,7 @@ fn known_records_are_not_added_again() {
         index.close().unwrap();
         let again = open(&disk, records * 10, true);
         fill(&again);
-        again.add(records * 10, 1000, &[1]);
+        again.staging().add(records * 10, 1000, &[1]);
         let all: Vec<u64> = (0..=records).rev().map(|n| n * 10).collect();
         assert_eq!(found(&again, 1), all, "{records} records");
         assert_eq!(found(&again, 3), all[1..], "{records} records");

@@ -177,14 +177,14 @@ impl Queue {
         self.next.store(self.next() - 1, Ordering::Relaxed);
     }
 
-    /// Adds the unit of `offset`, which must be the next one.
+    /// Adds the unit of `offset`, which must be the next one, and was counted ([`Backlog::add`]).
     pub(crate) fn push(self: &Arc<Self>, offset: u64, unit: Unit) {
         {
             let mut tail = self.tail.lock();
             assert_eq!(offset, tail.base + tail.units.len() as u64, "consume queues are dense");
             tail.units.push_back(unit);
         }
-        self.shared.backlog.added(self);
+        self.shared.backlog.list(self);
     }
 
     /// Makes messages below `max` visible and moves the wakers of those who waited for one to `wakers`.

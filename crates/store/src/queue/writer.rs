@@ -26,13 +26,19 @@ pub(crate) struct Backlog {
 }
 
 impl Backlog {
-    /// Counts a unit that was added to `queue`.
-    pub(super) fn added(&self, queue: &Arc<Queue>) {
+    /// Counts units that are about to be pushed. Counted afterwards, they could be written and taken off
+    /// before.
+    pub(crate) fn add(&self, units: usize) {
+        let before = self.units.fetch_add(units, Ordering::Relaxed);
+        if before < limits::UNITS_WAKE && before + units >= limits::UNITS_WAKE {
+            self.signal.raise();
+        }
+    }
+
+    /// Puts a queue that has units on the list of those to write.
+    pub(super) fn list(&self, queue: &Arc<Queue>) {
         if !queue.listed.load(Ordering::Acquire) && !queue.listed.swap(true, Ordering::AcqRel) {
             self.queues.lock().push(Arc::clone(queue));
-        }
-        if self.units.fetch_add(1, Ordering::Relaxed) == limits::UNITS_WAKE {
-            self.signal.raise();
         }
     }
 
@@ -64,7 +70,7 @@ impl Queues {
             queue.listed.store(false, Ordering::Release);
             if let Err(error) = queue.write_out(&mut buf) {
                 tracing::error!(topic = queue.topic(), queue = queue.id(), %error, "cannot write the consume queue");
-                self.shared.backlog.relist(&queue);
+                self.shared.backlog.list(&queue);
                 result = Err(error);
             }
             if self.shared.files.too_many_open() {
@@ -77,14 +83,6 @@ impl Queues {
     /// Makes everything that was written survive a power cut.
     pub(crate) fn sync(&self) -> io::Result<()> {
         self.all().iter().try_for_each(|queue| queue.files.sync())
-    }
-}
-
-impl Backlog {
-    fn relist(&self, queue: &Arc<Queue>) {
-        if !queue.listed.swap(true, Ordering::AcqRel) {
-            self.queues.lock().push(Arc::clone(queue));
-        }
     }
 }
 

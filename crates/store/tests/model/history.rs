@@ -173,8 +173,9 @@ impl History {
             }
             let tags_code = tag.map_or(0, |tag| wire::java_hash::tags_code(tag.as_bytes()));
             let key = format!("key{}", id % 16);
+            let place = store.queue(queue.0, queue.1);
             let new = NewRecord {
-                queue: store.queue(queue.0, queue.1),
+                queue: &place,
                 tags: Tags::Code(tags_code),
                 keys: Keys { unique: None, keys: Some(&key), tag },
                 with_previous,
