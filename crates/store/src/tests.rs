@@ -236,7 +236,9 @@ fn concurrent_passes_of_the_writer() {
                 }
             });
         }
-        (0..COUNT).for_each(|_| drop(send(&store, &queue, b"body")));
+        for _ in 0..COUNT {
+            send(&store, &queue, b"body");
+        }
         sent.store(true, std::sync::atomic::Ordering::Release);
     });
     assert_eq!(bodies(&store, &queue, 0).len(), COUNT);
