@@ -378,6 +378,11 @@ impl Inner {
         {
             self.flush.wake();
         }
+        if !plan.cuts.is_empty() {
+            // However small the segments are, few of them may be ahead of what is derived: after a crash
+            // the reference derives from its last ten at most.
+            self.queues.shared.backlog.wake();
+        }
         if !plan.cuts.is_empty() || crossed_spare_mark(start, plan.end, self.log.segment_bytes) {
             self.keeper.raise();
         }

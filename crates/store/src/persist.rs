@@ -125,7 +125,11 @@ impl Inner {
             let progress = self.persist.0.lock();
             let age = self.env.clock.mono().saturating_sub(progress.made);
             let behind = progress.state.written.saturating_sub(progress.state.synced);
-            behind >= limits::CHECKPOINT_BYTES
+            // After a crash the reference keeps only the index files that the checkpoint covers, and reads
+            // back the keys of its last ten log files at most: a full file has to be covered at once.
+            let full_ms = self.derived.index.as_ref().map_or(0, Index::full_ms);
+            full_ms > progress.checkpoint.index_ms
+                || behind >= limits::CHECKPOINT_BYTES
                 || (behind > 0 && age >= Duration::from_millis(limits::CHECKPOINT_MS))
         };
         if due { self.checkpoint(false) } else { Ok(()) }
@@ -174,5 +178,48 @@ impl Inner {
         if let Err(error) = closed {
             tracing::error!(%error, "the store could not be closed cleanly; the next start recovers it");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use env::Disk;
+
+    use crate::state::Checkpoint;
+    use crate::tests::{open, send};
+
+    /// Begin and end, by their headers, of the index files of a directory.
+    fn times(root: &Path) -> Vec<[i64; 2]> {
+        let (disk, dir) = (Disk::real(), root.join("index"));
+        let names = disk.list(&dir).unwrap().into_iter().map(|entry| entry.name);
+        let read = |name| {
+            let mut bytes = [[0; 8]; 2];
+            disk.open(&dir.join(name)).unwrap().read_exact_at(bytes.as_flattened_mut(), 0).unwrap();
+            bytes.map(i64::from_be_bytes)
+        };
+        names.map(read).collect()
+    }
+
+    /// The reference, after a crash, keeps the index files that end no later than the checkpoint says.
+    /// These are, at once and also within one millisecond, all full ones, and not the newest, whose slots
+    /// are not in the file.
+    #[test]
+    fn full_index_files_are_covered_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        let queue = store.queue("a", 0);
+        for _ in 0..40 {
+            send(&store, &queue, b"body");
+        }
+        store.inner.write_derived().unwrap();
+        store.inner.checkpoint_if_due().unwrap();
+        let covered = Checkpoint::read(&Disk::real(), dir.path()).unwrap().index_ms;
+        let files = times(dir.path());
+        let (newest, full) = files.split_last().unwrap();
+        assert!(full.len() > 5 && full.iter().all(|[_, end]| *end <= covered), "{files:?}");
+        assert!(newest[1] > covered, "{files:?}, covered up to {covered}");
+        assert!(files.is_sorted_by_key(|[begin, _]| begin), "{files:?}");
     }
 }

@@ -218,6 +218,34 @@ fn concurrent_appends() {
     }
 }
 
+/// Several passes of the queue writer at a time, as when a topic is deleted under load, write every unit
+/// once.
+#[test]
+#[allow(clippy::disallowed_methods, reason = "the test needs threads that race")]
+fn concurrent_passes_of_the_writer() {
+    const COUNT: usize = 3000;
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let queue = store.queue("a", 0);
+    let sent = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !sent.load(std::sync::atomic::Ordering::Acquire) {
+                    store.inner.queues.write_out().unwrap();
+                }
+            });
+        }
+        for _ in 0..COUNT {
+            send(&store, &queue, b"body");
+        }
+        sent.store(true, std::sync::atomic::Ordering::Release);
+    });
+    assert_eq!(bodies(&store, &queue, 0).len(), COUNT);
+    store.inner.queues.write_out().unwrap();
+    assert_eq!(store.inner.queues.shared.backlog.units(), 0);
+}
+
 /// Topic, id and messages of a queue.
 type Content = (String, u32, Vec<(u64, Bytes)>);
 

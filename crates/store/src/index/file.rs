@@ -156,6 +156,8 @@ impl IndexFile {
         self.slots = Slots::new(self.layout.slots, false);
         self.head.used_slots = 0;
         self.changed = true;
+        // What the header says, as far as the items, which know seconds only, do not say otherwise.
+        let end_ms = self.head.end_ms;
         let mut buf = vec![0; AT_ONCE as usize * ITEM];
         let (mut next, mut last) = (1, self.head.begin_offset);
         'items: while next < self.layout.items {
@@ -174,7 +176,8 @@ impl IndexFile {
                 let used = self.slots.get(slot, &self.file)? != 0;
                 self.head.used_slots += u32::from(!used);
                 self.slots.set(slot, next, &self.file)?;
-                self.head.end_ms = self.head.begin_ms + i64::from(item.seconds) * 1000;
+                let second = self.head.begin_ms + i64::from(item.seconds) * 1000;
+                self.head.end_ms = end_ms.clamp(second, second + 999).max(self.head.begin_ms + 1);
                 next += 1;
             }
         }
@@ -233,7 +236,9 @@ impl IndexFile {
         self.buffered.extend(stored.encode());
         self.head.used_slots += u32::from(before == 0);
         self.head.next += 1;
-        self.head.end_ms = item.store_timestamp;
+        // Later than the file before, to whose end its times are tied: by that the reference knows after a
+        // crash that it has to make this file again, whose slots are in memory only.
+        self.head.end_ms = item.store_timestamp.max(self.head.begin_ms + 1);
         self.head.end_offset = item.physical;
         self.changed = true;
         if self.buffered.len() >= 1 << 20 { self.flush() } else { Ok(()) }

@@ -22,6 +22,8 @@ const PERIOD: Duration = Duration::from_millis(50);
 pub(crate) struct Backlog {
     units: AtomicUsize,
     queues: Mutex<Vec<Arc<Queue>>>,
+    /// Held during a pass: a topic's deletion makes one too.
+    writing: Mutex<()>,
     signal: Signal,
 }
 
@@ -62,6 +64,7 @@ impl Queues {
     /// Writes what is in memory now. Goes on with the other queues where one fails, and returns the last
     /// error.
     pub(crate) fn write_out(&self) -> io::Result<()> {
+        let _writing = self.shared.backlog.writing.lock();
         let listed = std::mem::take(&mut *self.shared.backlog.queues.lock());
         let mut buf = Vec::new();
         let mut result = Ok(());
