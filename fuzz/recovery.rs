@@ -75,7 +75,8 @@ pub fn recovery(data: &[u8]) {
     }
     if append(&store, 0, MESSAGES) {
         let queue = store.queue(QUEUES[0].0, QUEUES[0].1);
-        assert!(read(&store, &queue, queue.max_offset() - 1) > 0, "what was sent is found");
+        let (_, messages) = read(&store, &queue, queue.max_offset() - 1);
+        assert_eq!(messages, 1, "what was sent is found");
     }
     store.close();
 }
@@ -115,9 +116,9 @@ fn dump(store: &Store) -> String {
             if at >= max {
                 break;
             }
-            let next = read(store, &queue, at);
+            let (next, messages) = read(store, &queue, at);
             assert!(next > at, "a reader gets on");
-            let _ = write!(text, " {next}");
+            let _ = write!(text, " {messages} to {next}");
             at = next;
         }
         for bound in [Bound::Lower, Bound::Upper] {
@@ -130,11 +131,15 @@ fn dump(store: &Store) -> String {
     text
 }
 
-/// Reads some messages. Returns where to go on.
-fn read(store: &Store, queue: &Arc<Queue>, offset: u64) -> u64 {
+/// Reads some messages. Returns where to go on, and how many there were.
+fn read(store: &Store, queue: &Arc<Queue>, offset: u64) -> (u64, u32) {
     let want = Want { max_messages: 3, max_bytes: 1 << 16 };
     match store.get(queue, offset, want, &|_| true) {
-        Ok(Get::Ready(got)) => got.next,
+        Ok(Get::Ready(got)) => {
+            let bytes = got.slices.iter().map(|slice| slice.len()).sum::<usize>();
+            assert_eq!(bytes, got.bytes, "an answer is as long as it says");
+            (got.next, got.messages)
+        }
         Ok(Get::Cold(_)) => unreachable!("this disk has everything in memory"),
         Err(error) => panic!("the disk does not fail: {error}"),
     }
