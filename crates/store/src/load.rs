@@ -52,7 +52,7 @@ pub(crate) fn segments(disk: &Disk, dir: &Path, size: u64) -> Result<Segments, O
         let path = dir.join(&entry.name);
         let base = entry.name.parse::<u64>().ok();
         // Offsets of the log are positive Java `long`s.
-        let fits = |base: &u64| base % size == 0 && *base <= i64::MAX as u64 - size;
+        let fits = |base: &u64| base.is_multiple_of(size) && *base <= i64::MAX as u64 - size;
         let base = base.filter(fits);
         if entry.len != size {
             let (len, configured, key) = (entry.len, size, "mappedFileSizeCommitLog");
