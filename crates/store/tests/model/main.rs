@@ -15,6 +15,8 @@ mod history;
 mod oracle;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
 
 fn number(name: &str, default: u64) -> u64 {
     let text = std::env::var(name);
@@ -27,14 +29,26 @@ fn number(name: &str, default: u64) -> u64 {
 fn any_history_keeps_the_promises() {
     let (first, count) = (number("APOGEE_SEED", 0), number("APOGEE_HISTORIES", 500));
     let failing = number("APOGEE_FAILING", 0) == 1;
-    for seed in first..first + count {
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| history::run(seed, failing))) {
-            eprintln!(
-                "replay: APOGEE_SEED={seed} APOGEE_HISTORIES=1 cargo test -p apogee-store --test model"
-            );
-            resume_unwind(panic);
+    let (next, failed) = (AtomicU64::new(first), AtomicBool::new(false));
+    let run = || {
+        while !failed.load(Ordering::Relaxed) {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= first + count {
+                return;
+            }
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| history::run(seed, failing))) {
+                failed.store(true, Ordering::Relaxed);
+                let switch = if failing { "APOGEE_FAILING=1 " } else { "" };
+                eprintln!(
+                    "replay: {switch}APOGEE_SEED={seed} APOGEE_HISTORIES=1 cargo test -p apogee-store --test model"
+                );
+                resume_unwind(panic);
+            }
         }
-    }
+    };
+    // A history waits for its threads most of the time.
+    let workers = 2 * thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| (0..workers).for_each(|_| drop(scope.spawn(run))));
     let disks = if failing { ", failing disks among them" } else { "" };
     println!("counted: {count} histories, seeds {first} to {}{disks}", first + count.max(1) - 1);
 }
