@@ -80,9 +80,7 @@ impl Server {
         write_settings(&file, &settings)?;
         let mut command = Command::new(&self.binary);
         // They steer the tests; to the server every `APOGEE_…` variable is a setting.
-        for variable in
-            ["APOGEE_BIN", "APOGEE_E2E_PEERS", "APOGEE_KILL_POINTS", "APOGEE_POWER_CUTS"]
-        {
+        for variable in ["APOGEE_BIN", "APOGEE_E2E_PEERS", "APOGEE_KILL_POINTS"] {
             command.env_remove(variable);
         }
         command.args(["server", "--roles", "namesrv,broker", "-c"]).arg(&file);

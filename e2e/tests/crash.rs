@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use apogee_e2e::cases::Cases;
+use apogee_e2e::cases::{Cases, counted};
 use apogee_e2e::java::Settings;
 use apogee_e2e::load::{self, Acked, Load, Shape};
 use apogee_e2e::peer::{Cluster, Peer};
@@ -46,11 +46,7 @@ fn main() -> Result<ExitCode> {
             // What the reference keeps in a power cut is its own affair.
             if peer == Peer::Apogee {
                 let name = format!("{peer}::power_cut_under_load::{}", flush.to_lowercase());
-                // A known fault of the store (CHANGELOG.md) fails these: run on request until it is mended.
-                let asked = std::env::var_os("APOGEE_POWER_CUTS").is_some();
-                let reason = "a known fault, see CHANGELOG.md; APOGEE_POWER_CUTS=1 runs it";
-                let missing = peer.missing().or_else(|| (!asked).then(|| reason.to_owned()));
-                cases.add(name, missing, move || {
+                cases.add(name, peer.missing(), move || {
                     let dir = tempfile::tempdir()?;
                     power_cut_under_load(peer, dir.path(), flush, kills)
                 });
@@ -79,6 +75,7 @@ fn killed_under_load(peer: Peer, dir: &Path, flush: &str, kills: u32) -> Result<
         acked.extend_from_slice(&fresh);
         verify(&cluster, &shape, &acked, &fresh).with_context(|| format!("after kill {kill}"))?;
     }
+    counted(format!("{peer} {flush}: {kills} kills under load, {} messages kept", acked.len()));
     cluster.check_log()
 }
 
@@ -118,6 +115,7 @@ fn power_cut_under_load(peer: Peer, dir: &Path, flush: &str, cuts: u32) -> Resul
         verify(&cluster, &shape, &synced, &settled).with_context(|| format!("after cut {cut}"))?;
         acked = survivors(&cluster, &shape, acked).with_context(|| format!("after cut {cut}"))?;
     }
+    counted(format!("{peer} {flush}: {cuts} power cuts under load, {} messages kept", acked.len()));
     cluster.check_log()
 }
 

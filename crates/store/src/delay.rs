@@ -50,7 +50,7 @@ impl DelayLevels {
     pub fn due_ms(&self, level: i32, stored_ms: i64) -> i64 {
         let level = usize::try_from(self.clamp(level)).unwrap_or(0);
         let delay = level.checked_sub(1).and_then(|index| self.0.get(index)).copied();
-        stored_ms + delay.unwrap_or(1000)
+        stored_ms.saturating_add(delay.unwrap_or(1000))
     }
 }
 

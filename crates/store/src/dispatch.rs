@@ -13,6 +13,7 @@ use wire::record::RecordView;
 use crate::batch::is_queued;
 use crate::delay::{DelayLevels, SCHEDULE_TOPIC};
 use crate::index::{Index, Keys, Staging, hash_keys};
+use crate::limits;
 use crate::queue::{Queue, Unit};
 
 /// What the consume queue unit of a message carries besides its place.
@@ -43,6 +44,18 @@ impl Tags {
         }
         Tags::Code(props::get(properties, names::TAGS).map_or(0, java_hash::tags_code))
     }
+}
+
+/// The topic and the queue that a record in the log names. `None` where no queue can be meant: a body's
+/// checksum does not cover them, and what is damaged must not become the name of a directory elsewhere.
+pub(crate) fn queue_of<'a>(view: &RecordView<'a>) -> Option<(&'a str, u32)> {
+    let topic = std::str::from_utf8(view.topic()).ok()?;
+    let is_name = topic.len() <= limits::TOPIC_BYTES
+        && !matches!(topic, "" | "." | "..")
+        && !topic.contains(['/', '\0']);
+    let has_unit = view.queue_offset() < limits::QUEUE_OFFSETS;
+    let id = u32::try_from(view.queue_id()).ok()?;
+    (is_name && has_unit).then_some((topic, id))
 }
 
 /// One record, as far as what is derived from it is concerned.

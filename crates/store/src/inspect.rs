@@ -18,7 +18,7 @@ use smallvec::SmallVec;
 use wire::record::RecordView;
 
 use crate::delay::DelayLevels;
-use crate::dispatch::Derivation;
+use crate::dispatch::{Derivation, queue_of};
 use crate::error::OpenError;
 use crate::index::{IndexFile, Layout};
 use crate::load;
@@ -238,19 +238,20 @@ impl Checked {
         if let Err(error) = view.verify_body() {
             self.problem(format!("log offset {at}: {error}"));
         }
-        let topic = String::from_utf8_lossy(view.topic()).into_owned();
-        let Ok(id) = u32::try_from(view.queue_id()) else {
-            self.problem(format!("log offset {at}: queue id {}", view.queue_id()));
+        let Some((topic, id)) = queue_of(view) else {
+            let (topic, id) = (String::from_utf8_lossy(view.topic()), view.queue_id());
+            let offset = view.queue_offset();
+            self.problem(format!("log offset {at}: no queue can be {topic:?}/{id} at {offset}"));
             return Ok(());
         };
-        let queue = self.queues.get(&topic, id);
+        let queue = self.queues.get(topic, id);
         let mut hashes = Vec::new();
         let derived = Derivation::of(view, &queue, &self.levels, &mut hashes);
         if !derived.queued {
             return Ok(());
         }
         let (offset, unit) = (derived.queue_offset, derived.unit);
-        let expected = seen.insert((topic.clone(), id), offset + 1);
+        let expected = seen.insert((topic.to_owned(), id), offset + 1);
         if expected.is_some_and(|expected| expected != offset) {
             let expected = expected.unwrap_or(0);
             self.problem(format!(

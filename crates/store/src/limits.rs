@@ -3,6 +3,13 @@
 /// Most bytes of one record: the largest body of the reference and 64 KiB for the rest.
 pub const RECORD_BYTES: usize = (4 << 20) + (64 << 10);
 
+/// Most bytes of a topic's name: that of a directory.
+pub const TOPIC_BYTES: usize = 255;
+
+/// Queue offsets that are found in a log lie below: files of a consume queue are named by a byte position, a
+/// positive Java `long`, and there must be room for messages to come.
+pub const QUEUE_OFFSETS: u64 = i64::MAX as u64 / 20 - (1 << 30);
+
 /// Bytes at the end of a segment that hold durable marks instead of records (two sectors).
 pub const MARK_BYTES: u64 = 1024;
 

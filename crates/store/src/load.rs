@@ -50,13 +50,17 @@ pub(crate) fn segments(disk: &Disk, dir: &Path, size: u64) -> Result<Segments, O
     let mut segments = Segments::default();
     for entry in names {
         let path = dir.join(&entry.name);
-        let base = entry.name.parse::<u64>().ok().filter(|base| base % size == 0);
+        let base = entry.name.parse::<u64>().ok();
+        // Offsets of the log are positive Java `long`s.
+        let fits = |base: &u64| base.is_multiple_of(size) && *base <= i64::MAX as u64 - size;
+        let base = base.filter(fits);
         if entry.len != size {
             let (len, configured, key) = (entry.len, size, "mappedFileSizeCommitLog");
             return Err(OpenError::FileSize { path, len, configured, key });
         }
         let Some(base) = base else {
-            let problem = format!("its name is no multiple of {size} (mappedFileSizeCommitLog)");
+            let problem =
+                format!("its name is no log offset that {size} (mappedFileSizeCommitLog) divides");
             return Err(OpenError::Foreign { path, problem });
         };
         if let Some(last) = segments.0.last().filter(|last| last.end() != base) {
@@ -112,23 +116,17 @@ fn load_queue(
 ) -> Result<u64, Load> {
     let shared = Arc::clone(&queues.shared.files);
     let probe = Files::new(Arc::clone(&shared), topic, id, None);
-    let mut all = files::list(disk, &probe.dir)?;
-    let file_bytes = shared.file_bytes();
-    while let Some(last) = all.last().copied() {
-        let path = probe.path(last);
-        let len = disk.open(&path)?.len()?;
-        if len == 0 {
-            disk.remove(&path)?;
-            all.pop();
-            continue;
-        }
-        if len != file_bytes {
-            let key = "mappedFileSizeConsumeQueue";
-            return Err(Load::Open(OpenError::FileSize { path, len, configured: file_bytes, key }));
-        }
-        break;
+    let mut all = files::list_with_len(disk, &probe.dir)?;
+    let configured = shared.file_bytes();
+    // Of an empty file the creation was cut short.
+    if let Some((wrong, len)) = all.iter().find(|(_, len)| ![0, configured].contains(len)) {
+        let (path, len, key) = (probe.path(*wrong), *len, "mappedFileSizeConsumeQueue");
+        return Err(Load::Open(OpenError::FileSize { path, len, configured, key }));
     }
-    let Some(first) = all.first().copied() else { return Ok(0) };
+    while let Some((last, _)) = all.pop_if(|(_, len)| *len == 0) {
+        disk.remove(&probe.path(last))?;
+    }
+    let Some((first, _)) = all.first().copied() else { return Ok(0) };
     let found = Files::new(Arc::clone(&shared), topic, id, Some(first));
     let unit = |index| -> std::io::Result<Option<Unit>> {
         let mut units = SmallVec::new();
@@ -140,7 +138,7 @@ fn load_queue(
     let kept = |unit: &Unit| unit.is_blank() || unit.end() <= log_end;
     // The last file whose first unit stays; in it, the first unit that does not.
     let mut file = first;
-    for candidate in all.iter().rev() {
+    for (candidate, _) in all.iter().rev() {
         if unit(*candidate)?.is_some_and(|unit| kept(&unit)) {
             file = *candidate;
             break;
@@ -159,7 +157,7 @@ fn load_queue(
         queues.insert(topic, id, None, next);
         return Ok(0);
     }
-    if all.last().is_some_and(|last| *last > file) || unit(low)?.is_some() {
+    if all.last().is_some_and(|(last, _)| *last > file) || unit(low)?.is_some() {
         found.truncate(low)?;
     }
     let end = unit(low - 1)?.filter(|unit| !unit.is_blank()).map_or(0, |unit| unit.end());

@@ -5,6 +5,7 @@
 //! where they are not, or the consume queue's are not, a reader thread gets them.
 
 use std::future::Future;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -127,10 +128,10 @@ impl Inner {
             return Ok(Get::Ready(got));
         }
         let mut picks = Picks { ranges: SmallVec::new(), got };
-        if !self.pick(queue, want, filter, &mut picks)? {
+        let segments = self.log.segments();
+        if !self.pick(&segments, queue, want, filter, &mut picks)? {
             return self.warm(queue, picks.got);
         }
-        let segments = self.log.segments();
         if self.slice(&segments, &mut picks)? {
             return Ok(Get::Ready(picks.got));
         }
@@ -143,13 +144,13 @@ impl Inner {
     /// not in memory.
     fn pick(
         &self,
+        segments: &Segments,
         queue: &Queue,
         want: Want,
         filter: &dyn Fn(i64) -> bool,
         picks: &mut Picks,
     ) -> Result<bool, ReadError> {
         let Picks { ranges, got } = picks;
-        let log_min = self.log.min_offset();
         let first = got.next;
         let scan_end =
             first.saturating_add(limits::UNITS_PER_GET.max(want.max_messages as usize) as u64);
@@ -173,7 +174,8 @@ impl Inner {
                 Read::Units(_) => {}
             }
             for unit in &units {
-                if unit.is_blank() || unit.physical < log_min {
+                // Gone from the log, or a damaged unit.
+                if unit.is_blank() || !segments.hold(unit.physical, unit.size.into()) {
                     if got.messages == 0 {
                         got.status = GotStatus::MessageWasRemoving;
                     }
@@ -182,11 +184,15 @@ impl Inner {
                     if got.messages > 0 && got.bytes + size > want.max_bytes as usize {
                         return Ok(true);
                     }
+                    let len = u64::from(unit.size);
                     match ranges.last_mut() {
-                        Some((at, len)) if *at + *len == unit.physical => {
-                            *len += u64::from(unit.size)
+                        Some((at, before))
+                            if *at + *before == unit.physical
+                                && segments.hold(*at, *before + len) =>
+                        {
+                            *before += len
                         }
-                        _ => ranges.push((unit.physical, unit.size.into())),
+                        _ => ranges.push((unit.physical, len)),
                     }
                     got.messages += 1;
                     got.bytes += size;
@@ -205,27 +211,26 @@ impl Inner {
         let mut rest = &ranges[..];
         while let Some((first, _)) = rest.first() {
             let Some(segment) = segments.find(*first) else { break };
-            let inside = rest.iter().take_while(|(at, _)| *at < segment.end()).count();
+            let inside = segment.base..segment.end();
+            let inside = rest.iter().take_while(|(at, _)| inside.contains(at)).count();
             let (here, after) = rest.split_at(inside);
             rest = after;
             let map = self.log.map(segment)?;
-            let cover = |picks: &[Pick]| {
-                let (first, last) =
-                    (picks.first().map_or(0, |p| p.0), picks.last().map_or(0, |p| p.0 + p.1));
-                first - segment.base..last.min(segment.end()) - segment.base
-            };
-            let whole = cover(here);
+            let cover = |(at, len): &Pick| at - segment.base..at + len - segment.base;
+            // In the order of the log, unless the queue is damaged.
+            let both = |a: Range<u64>, b: Range<u64>| a.start.min(b.start)..a.end.max(b.end);
+            let whole = here.iter().map(cover).reduce(both).unwrap_or_default();
             let resident = if whole.end - whole.start <= ASK_AT_ONCE {
                 map.resident(whole)
             } else {
-                here.iter().all(|pick| map.resident(cover(&[*pick])))
+                here.iter().all(|pick| map.resident(cover(pick)))
             };
             if !resident {
                 got.slices.clear();
                 return Ok(false);
             }
-            // Neighbors were merged across records, never across segments: a filler lies between.
-            got.slices.extend(here.iter().map(|pick| map.slice(cover(&[*pick]))));
+            // Neighbors were merged across records, never across segments.
+            got.slices.extend(here.iter().map(|pick| map.slice(cover(pick))));
         }
         Ok(true)
     }

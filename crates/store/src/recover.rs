@@ -18,7 +18,7 @@ use env::Disk;
 use wire::record::RecordView;
 
 use crate::delay::DelayLevels;
-use crate::dispatch::{Derivation, Derived};
+use crate::dispatch::{Derivation, Derived, queue_of};
 use crate::error::OpenError;
 use crate::limits;
 use crate::mark::Mark;
@@ -279,9 +279,7 @@ impl Recovery<'_> {
         gaps: &mut Gaps,
         hashes: &mut Vec<u32>,
     ) -> io::Result<()> {
-        let (Ok(topic), Ok(id)) =
-            (std::str::from_utf8(view.topic()), u32::try_from(view.queue_id()))
-        else {
+        let Some((topic, id)) = queue_of(view) else {
             tracing::error!(
                 offset = view.physical_offset(),
                 "a record has no usable queue; it is skipped"
@@ -386,11 +384,7 @@ impl Recovery<'_> {
                     continue;
                 }
             };
-            let (Ok(topic), Ok(id)) =
-                (std::str::from_utf8(view.topic()), u32::try_from(view.queue_id()))
-            else {
-                continue;
-            };
+            let Some((topic, id)) = queue_of(&view) else { continue };
             if !gaps.0.contains(&(topic.to_owned(), id)) {
                 continue;
             }

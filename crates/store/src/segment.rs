@@ -78,6 +78,11 @@ impl Segments {
         self.0.get(usize::try_from(index).ok()?)
     }
 
+    /// Whether a segment holds all of these bytes: a record never lies in two.
+    pub(crate) fn hold(&self, offset: u64, len: u64) -> bool {
+        self.find(offset).is_some_and(|segment| segment.end() - offset >= len)
+    }
+
     /// Log offset of the first byte that is still there.
     pub(crate) fn min_offset(&self) -> u64 {
         self.0.first().map_or(0, |segment| segment.base)

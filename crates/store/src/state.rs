@@ -188,7 +188,7 @@ impl Checkpoint {
     /// Store timestamp up to which everything is durable, for choosing where a crashed directory of the
     /// reference is read from.
     pub(crate) fn safe_ms(&self) -> i64 {
-        (self.log_ms.min(self.queues_ms) - 3000).max(0)
+        self.log_ms.min(self.queues_ms).saturating_sub(3000).max(0)
     }
 }
 

@@ -1,35 +1,17 @@
-//! Replays the fuzz corpus (`fuzz/corpus`), and every seed cut and damaged, on the stable compiler.
+//! Replays the fuzz corpus of the wire's targets (`fuzz/corpus`).
 
 #![allow(clippy::disallowed_methods, reason = "the corpus is read as files")]
-#![allow(clippy::unwrap_used, reason = "a test")]
-
-use std::path::Path;
+#![allow(unreachable_pub, reason = "these are also modules of the fuzz targets")]
 
 #[path = "../../../fuzz/checks.rs"]
-#[allow(unreachable_pub, reason = "also a module of each fuzz target")]
 mod checks;
+#[path = "../../../fuzz/replay.rs"]
+mod replay;
 
 /// No seed, no prefix of one, and no seed with one byte changed makes a check fail.
 #[test]
 fn corpus_replays() {
     for (name, check) in checks::TARGETS {
-        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(name);
-        let mut seeds = 0;
-        for entry in std::fs::read_dir(&directory).unwrap() {
-            let seed = std::fs::read(entry.unwrap().path()).unwrap();
-            seeds += 1;
-            check(&seed);
-            // Long seeds are sampled, so that the test stays under a second or so.
-            let step = seed.len() / 200 + 1;
-            for at in (0..seed.len()).step_by(step) {
-                check(&seed[..at]);
-                for change in [0x01, 0x7F, 0x80, 0xFF] {
-                    let mut damaged = seed.clone();
-                    damaged[at] ^= change;
-                    check(&damaged);
-                }
-            }
-        }
-        assert!(seeds > 0, "no seeds for {name}");
+        replay::replay(name, check, 200);
     }
 }

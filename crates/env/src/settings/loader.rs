@@ -102,7 +102,7 @@ impl Loaded {
     /// comment with its origin.
     pub fn dump(&self) -> String {
         let line = |e: &Effective| {
-            let value = e.value.replace('\\', "\\\\").replace('\n', "\\n");
+            let value = e.value.replace('\\', "\\\\").replace('\n', "\\n").replace('\r', "\\r");
             format!("# {}\n{}.{}={value}\n", e.origin, e.section, e.key)
         };
         self.effective.iter().map(line).collect()
@@ -161,10 +161,12 @@ impl Loader {
         self.fill(false)
     }
 
-    /// Accepts the keys of `S` without using them: the part of the process that they are for is off.
+    /// Accepts the keys of `S` without using them: the part of the process that they are for is off, or
+    /// took only those of its section.
     pub fn know<S: Settings>(&mut self) {
+        let before = self.effective.len();
         self.fill_into(&mut S::default(), true);
-        self.effective.retain(|effective| effective.section != S::SECTION);
+        self.effective.truncate(before);
     }
 
     /// Checks that every key given was known to someone.

@@ -49,12 +49,25 @@ fn blocks_share_a_file() {
     );
 }
 
+// A block that takes the keys of its section only is dumped, also when its plain keys are accepted.
+#[test]
+fn scoped_settings_are_dumped() {
+    let mut loader = Loader::default();
+    loader.properties("broker.conf", "listenPort=1\nnamesrv.listenPort=2\n").unwrap();
+    let (broker, namesrv): (Broker, Namesrv) = (loader.take(), loader.take_scoped());
+    loader.know::<Namesrv>();
+    assert_eq!((broker.port, namesrv.port), (1, 2));
+    let dump = loader.finish().unwrap().dump();
+    assert!(dump.ends_with("# broker.conf:2\nnamesrv.listenPort=2\n"), "{dump}");
+}
+
 // What `dump` writes is read back to the same settings.
 #[test]
 fn dump_can_be_loaded() {
-    let (store, _, loaded) = load("fileReservedTime=48\nstorePathRootDir=/a b\\\\c\\nd").unwrap();
+    let (store, _, loaded) =
+        load("fileReservedTime=48\nstorePathRootDir=/a b\\\\c\\n\\rd").unwrap();
     let (again, _, _) = load(&loaded.dump()).unwrap();
-    assert_eq!((store.root.as_str(), &store), ("/a b\\c\nd", &again));
+    assert_eq!((store.root.as_str(), &store), ("/a b\\c\n\rd", &again));
 }
 
 // Every problem is reported, each with its place, value, and what is allowed.

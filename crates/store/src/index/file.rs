@@ -68,6 +68,11 @@ impl Head {
             next: int(36).max(1),
         }
     }
+
+    /// When the record of an item was stored, within a second.
+    fn time_of(&self, item: &Stored) -> i64 {
+        self.begin_ms.saturating_add(i64::from(item.seconds) * 1000)
+    }
 }
 
 /// An item as it lies in the file.
@@ -176,8 +181,10 @@ impl IndexFile {
                 let used = self.slots.get(slot, &self.file)? != 0;
                 self.head.used_slots += u32::from(!used);
                 self.slots.set(slot, next, &self.file)?;
-                let second = self.head.begin_ms + i64::from(item.seconds) * 1000;
-                self.head.end_ms = end_ms.clamp(second, second + 999).max(self.head.begin_ms + 1);
+                let second = self.head.time_of(&item);
+                self.head.end_ms = end_ms
+                    .clamp(second, second.saturating_add(999))
+                    .max(self.head.begin_ms.saturating_add(1));
                 next += 1;
             }
         }
@@ -221,7 +228,7 @@ impl IndexFile {
             self.head.begin_ms = item.store_timestamp;
             self.head.begin_offset = item.physical;
         }
-        let seconds = (item.store_timestamp - self.head.begin_ms).max(0) / 1000;
+        let seconds = item.store_timestamp.saturating_sub(self.head.begin_ms).max(0) / 1000;
         let slot = self.slots.of(item.hash);
         let before = self.slots.get(slot, &self.file)?;
         // A slot that points nowhere ends its chain, as for the reference.
@@ -296,8 +303,8 @@ impl IndexFile {
             self.file.read_exact_at(&mut bytes, self.item_at(item))?;
             let stored = Stored::decode(&bytes);
             // A resolution of one second: the caller looks at the record's own time.
-            let stored_at = self.head.begin_ms + i64::from(stored.seconds) * 1000;
-            if stored_at + 1000 < *stored_ms.start() {
+            let stored_at = self.head.time_of(&stored);
+            if stored_at.saturating_add(1000) < *stored_ms.start() {
                 return Ok(false);
             }
             if stored.hash == hash && stored_at <= *stored_ms.end() && !each(stored.physical) {

@@ -281,12 +281,18 @@ impl Files {
 
 /// First units of the files in a queue's directory, in order; other names are none of ours.
 pub(crate) fn list(disk: &Disk, dir: &Path) -> io::Result<Vec<u64>> {
+    Ok(list_with_len(disk, dir)?.into_iter().map(|(first, _)| first).collect())
+}
+
+/// First units and bytes of the files in a queue's directory, in order.
+pub(crate) fn list_with_len(disk: &Disk, dir: &Path) -> io::Result<Vec<(u64, u64)>> {
     if !disk.exists(dir)? {
         return Ok(Vec::new());
     }
-    let entries = disk.list(dir)?;
-    let files = entries.iter().filter(|entry| !entry.is_dir && entry.name.len() == 20);
-    Ok(files.filter_map(|entry| entry.name.parse().ok()).map(|byte: u64| byte / UNIT).collect())
+    let mut files = disk.list(dir)?;
+    files.retain(|entry| !entry.is_dir && entry.name.len() == 20);
+    let first = |name: &str| name.parse().ok().map(|byte: u64| byte / UNIT);
+    Ok(files.iter().filter_map(|entry| Some((first(&entry.name)?, entry.len))).collect())
 }
 
 /// Makes the bytes from `at` to `end` zeros, writing only where they are not.

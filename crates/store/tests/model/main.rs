@@ -5,17 +5,18 @@
 //! that was answered at its level is lost, queues are dense and keep their order, units agree with
 //! records, and what is lost is an end of the log. Opening twice changes nothing.
 //!
-//! `APOGEE_HISTORIES` says how many (200), `APOGEE_SEED` the seed of the first (0). `APOGEE_FAILING=1` adds
+//! `APOGEE_HISTORIES` says how many (500), `APOGEE_SEED` the seed of the first (0). `APOGEE_FAILING=1` adds
 //! disks whose writes, syncs and names fail now and then: after a failed sync the kernel forgets what it
-//! did not write, which recovery does not make good in every case. Flusher and writers
-//! are real threads, so a seed fixes what is asked of the store and what the disk loses of a given state,
-//! not how far those threads got.
+//! did not write; `cargo xtask prove` runs both. Flusher and writers are real threads, so a seed fixes
+//! what is asked of the store and what the disk loses of a given state, not how far those threads got.
 #![allow(clippy::disallowed_methods, reason = "a test reads its environment and starts threads")]
 
 mod history;
 mod oracle;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
 
 fn number(name: &str, default: u64) -> u64 {
     let text = std::env::var(name);
@@ -26,14 +27,28 @@ fn number(name: &str, default: u64) -> u64 {
 // from its seed.
 #[test]
 fn any_history_keeps_the_promises() {
-    let (first, count) = (number("APOGEE_SEED", 0), number("APOGEE_HISTORIES", 200));
+    let (first, count) = (number("APOGEE_SEED", 0), number("APOGEE_HISTORIES", 500));
     let failing = number("APOGEE_FAILING", 0) == 1;
-    for seed in first..first + count {
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| history::run(seed, failing))) {
-            eprintln!(
-                "replay: APOGEE_SEED={seed} APOGEE_HISTORIES=1 cargo test -p apogee-store --test model"
-            );
-            resume_unwind(panic);
+    let (next, failed) = (AtomicU64::new(first), AtomicBool::new(false));
+    let run = || {
+        while !failed.load(Ordering::Relaxed) {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= first + count {
+                return;
+            }
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| history::run(seed, failing))) {
+                failed.store(true, Ordering::Relaxed);
+                let switch = if failing { "APOGEE_FAILING=1 " } else { "" };
+                eprintln!(
+                    "replay: {switch}APOGEE_SEED={seed} APOGEE_HISTORIES=1 cargo test -p apogee-store --test model"
+                );
+                resume_unwind(panic);
+            }
         }
-    }
+    };
+    // A history waits for its threads most of the time.
+    let workers = 2 * thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| (0..workers).for_each(|_| drop(scope.spawn(run))));
+    let disks = if failing { ", failing disks among them" } else { "" };
+    println!("counted: {count} histories, seeds {first} to {}{disks}", first + count.max(1) - 1);
 }

@@ -104,9 +104,11 @@ impl Oracle {
 
     /// Checks what a store shows that was opened after `loss`, and forgets what is gone for good.
     pub(crate) fn check_opened(&mut self, found: &[Found], loss: Loss) {
+        let mut returned = BTreeSet::new();
         for found in found {
             let (physical, id) = place(found);
             if self.unknown.remove(&id) {
+                returned.insert(physical);
                 let (queue, queue_offset) = (found.queue, found.queue_offset);
                 let kept = Kept { id, queue, queue_offset, durable: false, record: None };
                 let before = self.kept.insert(physical, kept);
@@ -120,7 +122,8 @@ impl Oracle {
         }
         self.unknown.clear();
         let seen = self.check_found(found);
-        let last_seen = seen.last().copied();
+        // What a failed send left may be longer than what was written over it and is lost.
+        let last_seen = seen.iter().rfind(|physical| !returned.contains(physical)).copied();
         self.kept.retain(|physical, kept| {
             let is_seen = seen.contains(physical);
             let may_go = loss == Loss::Tail && !kept.durable && Some(*physical) > last_seen;
