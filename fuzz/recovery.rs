@@ -167,7 +167,7 @@ fn append(store: &Store, queue: usize, number: u64) -> bool {
     let body = vec![number as u8; 60];
     let mut batch = Batch::new();
     let new = NewRecord {
-        queue: store.queue(topic, id),
+        queue: &store.queue(topic, id),
         tags: Tags::Code(7),
         keys: Keys { unique: None, keys: Some(&key), tag: None },
         with_previous: false,
