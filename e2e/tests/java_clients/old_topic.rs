@@ -83,10 +83,11 @@ fn ranges(context: &Context) -> Result<BTreeMap<i64, (i64, i64)>> {
     Ok(queues.into_iter().map(|(id, queue)| (id.into(), (queue.min, queue.max))).collect())
 }
 
-/// Waits until every queue has lost its first messages.
+/// Waits until every queue has lost its first messages. Between deleting files of a queue the
+/// reference names a smallest offset that it does not hold any more, which is an error here.
 fn wait_for_retention(context: &Context) -> Result<()> {
     let end = Instant::now() + RETENTION_LIMIT;
-    while ranges(context)?.values().any(|(min, _)| *min == 0) {
+    while !ranges(context).is_ok_and(|left| left.values().all(|(min, _)| *min > 0)) {
         ensure!(Instant::now() < end, "nothing was deleted in {RETENTION_LIMIT:?}");
         sleep(Duration::from_millis(100));
     }
