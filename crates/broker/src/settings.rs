@@ -28,7 +28,6 @@ env::settings! {
     unused Durability "brokerRole" = "ASYNC_MASTER";
     unused Durability "enableControllerMode" = "false";
     unused Durability "enableSlaveActingMaster" = "false";
-    unused Durability "rejectTransactionMessage" = "false";
     unused Security "authenticationEnabled" = "false";
     unused Security "authorizationEnabled" = "false";
     unused Security "aclEnable" = "false";

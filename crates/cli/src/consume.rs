@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use client::{Client, ConsumeFrom, Consumed, MessageQueue, Position, PushConsumer, Received};
 use env::Env;
 use serde::Serialize;
@@ -22,8 +22,8 @@ use crate::time;
 const TOOLS_GROUP: &str = "TOOLS_CONSUMER";
 /// How long one wait for messages lasts.
 const WAIT: Duration = Duration::from_millis(200);
-/// How long a member waits to be given queues before `--no-follow` ends it.
-const ASSIGN: Duration = Duration::from_secs(5);
+/// How long a member with `--no-follow` waits until it reads all queues of its share.
+const ASSIGN: Duration = Duration::from_secs(10);
 /// Messages that wait to be printed.
 const TO_PRINT: usize = 256;
 
@@ -185,8 +185,15 @@ async fn join(
         };
         let Ok(Some((message, done))) = next else {
             printer.output.flush()?;
-            if args.no_follow && has_read(&consumer, &ends, env.clock.mono() - started) {
+            if !args.no_follow {
+                continue;
+            }
+            if has_read(&consumer, &ends) {
                 break Ok(());
+            }
+            if !consumer.is_settled() && env.clock.mono() - started > ASSIGN {
+                let (topic, wait) = (&args.topic, ASSIGN.as_secs());
+                break Err(anyhow!("not every queue of {topic} could be started within {wait} s"));
             }
             continue;
         };
@@ -198,12 +205,12 @@ async fn join(
                     break Ok(());
                 }
             }
-            Err(error) => break Err(error),
+            Err(error) => break Err(error.into()),
         }
     };
     drop(arrived);
     consumer.close().await;
-    Ok(result?)
+    result
 }
 
 async fn ends(client: &Client, topic: &str) -> anyhow::Result<BTreeMap<MessageQueue, u64>> {
@@ -211,11 +218,10 @@ async fn ends(client: &Client, topic: &str) -> anyhow::Result<BTreeMap<MessageQu
     Ok(described.queues.into_iter().map(|range| (range.queue, range.max)).collect())
 }
 
-/// Whether a member has consumed what was there at the start, of the queues that it was given.
-fn has_read(consumer: &PushConsumer, ends: &BTreeMap<MessageQueue, u64>, after: Duration) -> bool {
-    let assigned = consumer.assigned();
-    let of_topic = assigned.iter().any(|(queue, _)| ends.contains_key(queue));
-    (of_topic || after > ASSIGN) && is_past(&assigned, ends)
+/// Whether a member has consumed what was there at the start, of the queues that are its share.
+fn has_read(consumer: &PushConsumer, ends: &BTreeMap<MessageQueue, u64>) -> bool {
+    // In this order: the share is complete before it is looked at.
+    consumer.is_settled() && is_past(&consumer.assigned(), ends)
 }
 
 fn is_past(positions: &[(MessageQueue, u64)], ends: &BTreeMap<MessageQueue, u64>) -> bool {

@@ -30,7 +30,8 @@ enum StoreCommand {
 
 #[derive(Args, Debug)]
 struct Directory {
-    /// Directory of the store (`storePathRootDir`): the one with `commitlog` in it. No server may be using it.
+    /// Directory of the store (`storePathRootDir`). No server may be using it. A log elsewhere is named by
+    /// `--set storePathCommitLog=DIR`.
     dir: PathBuf,
     /// A setting of the store that the directory was written with, where it is not the default.
     #[arg(long = "set", value_name = "KEY=VALUE")]

@@ -102,6 +102,7 @@ pub fn verify(disk: &Disk, settings: &StoreSettings) -> Result<Report, OpenError
 /// A directory that is being checked.
 struct Checked {
     disk: Disk,
+    log_dir: PathBuf,
     segments: Segments,
     queues: Queues,
     levels: DelayLevels,
@@ -117,7 +118,8 @@ impl Checked {
             .map_err(|problem| OpenError::Setting { key: "messageDelayLevel", problem })?;
         let layout = Layout { slots: settings.index_slots, items: settings.index_items };
         load::refuse_foreign(disk, root)?;
-        let segments = open_segments(disk, &root.join("commitlog"))?;
+        let log_dir = settings.log_dir();
+        let segments = open_segments(disk, &log_dir)?;
         let queue_dir = root.join("consumequeue");
         let file_bytes = queue_file_bytes(disk, &queue_dir)?;
         let files = FilesShared::new(disk.clone(), queue_dir, file_bytes);
@@ -132,7 +134,7 @@ impl Checked {
             ..Report::default()
         };
         let (disk, queues) = (disk.clone(), Queues::new(files, log_min));
-        Ok(Checked { disk, segments, queues, levels, layout, report })
+        Ok(Checked { disk, log_dir, segments, queues, levels, layout, report })
     }
 
     fn problem(&mut self, problem: String) {
@@ -178,8 +180,7 @@ impl Checked {
     /// Reads the log; with `check`, compares every record with its unit.
     fn log(&mut self, check: bool) -> Result<(), OpenError> {
         let segments = self.segments.clone();
-        let failed = || OpenError::io(self.report.root.join("commitlog"));
-        let failed = failed();
+        let failed = OpenError::io(self.log_dir.clone());
         let read = self.read_log(&segments, check);
         read.map_err(failed)?;
         if check {

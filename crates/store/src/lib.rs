@@ -55,7 +55,7 @@ pub use index::{Keys, Lookup};
 pub use queue::{Arrived, Queue};
 pub use read::{ColdGet, Get, Got, GotStatus, Want};
 pub use search::Bound;
-pub use settings::{FlushDiskType, StoreSettings};
+pub use settings::{FlushDiskType, LogPath, StoreSettings};
 pub use store::Store;
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Opening a store's directory: lock it, see how it was left, recover it, mark it as open.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use env::Env;
 
@@ -28,7 +28,8 @@ pub(crate) fn open(env: Env, settings: StoreSettings) -> Result<Inner, OpenError
     let disk = env.disk.clone();
     let root = settings.root.clone();
     let failed = |error| OpenError::Io { path: root.clone(), error };
-    let log_dir = root.join("commitlog");
+    settings.check_log_dir(&disk)?;
+    let log_dir = settings.log_dir();
     let lock = prepare(&env, &root, &log_dir)?;
     let boot_id = disk.boot_id().map_err(failed)?;
     let (mut state_file, state) = StateFile::open(&disk, &root).map_err(failed)?;
@@ -45,6 +46,7 @@ pub(crate) fn open(env: Env, settings: StoreSettings) -> Result<Inner, OpenError
     let recovery = Recovery {
         disk: &disk,
         root: &root,
+        log_dir: &log_dir,
         segments: &mut segments,
         queues: &queues,
         derived: &derived,
@@ -63,6 +65,7 @@ pub(crate) fn open(env: Env, settings: StoreSettings) -> Result<Inner, OpenError
     let recovery = Recovery {
         disk: &disk,
         root: &root,
+        log_dir: &log_dir,
         segments: &mut segments,
         queues: &queues,
         derived: &derived,
@@ -117,10 +120,10 @@ fn prepare(env: &Env, root: &Path, log_dir: &Path) -> Result<env::disk::LockGuar
         _ => OpenError::Io { path: path.clone(), error },
     })?;
     load::refuse_foreign(disk, root)?;
-    let parent = root.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let parents = [parent.map(PathBuf::from), Some(root.to_owned())];
-    for dir in parents.into_iter().flatten() {
-        disk.sync_dir(&dir).map_err(OpenError::io(&dir))?;
+    for dir in [root.parent(), Some(root), log_dir.parent()].into_iter().flatten() {
+        if !dir.as_os_str().is_empty() {
+            disk.sync_dir(dir).map_err(OpenError::io(dir))?;
+        }
     }
     Ok(lock)
 }

@@ -46,6 +46,7 @@ pub(crate) enum Left {
 pub(crate) struct Recovery<'a> {
     pub(crate) disk: &'a Disk,
     pub(crate) root: &'a Path,
+    pub(crate) log_dir: &'a Path,
     pub(crate) segments: &'a mut Segments,
     pub(crate) queues: &'a Queues,
     pub(crate) derived: &'a Derived,
@@ -323,7 +324,7 @@ impl Recovery<'_> {
         {
             self.disk.remove(&last.path)?;
             // One by one: a power cut may undo any of several, and leave a gap.
-            self.disk.sync_dir(&self.root.join("commitlog"))?;
+            self.disk.sync_dir(self.log_dir)?;
         }
         // None where the log ends with a full segment.
         if let Some(segment) = self.segments.find(end) {
@@ -337,7 +338,7 @@ impl Recovery<'_> {
             unsynced.clone().try_for_each(rewrite)?;
         }
         unsynced.try_for_each(|segment| segment.file.sync_data())?;
-        self.disk.sync_dir(&self.root.join("commitlog"))
+        self.disk.sync_dir(self.log_dir)
     }
 
     /// Says in the log that all of it is durable now: readers see it from here on, and a power cut before

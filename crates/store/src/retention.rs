@@ -50,12 +50,19 @@ impl Inner {
 
     /// Refuses appends while the disk is too full. Returns its used share, percent.
     fn look_at_space(&self) -> io::Result<u32> {
-        let space = self.env.disk.space(&self.log.dir)?;
-        // Of what this process could have, as `df` and the reference count: the system keeps a part.
-        let usable = space.used.saturating_add(space.free).max(1);
-        let used = u32::try_from(space.used.saturating_mul(100) / usable).unwrap_or(100);
+        // They may be different disks (`storePathCommitLog`). The fuller one decides: queues go with
+        // the segments that they lead to.
+        let (mut used, mut none_free) = (0, false);
+        for dir in [&self.log.dir, &self.settings.root] {
+            let space = self.env.disk.space(dir)?;
+            // Of what this process could have, as `df` and the reference count: the system keeps a part.
+            let usable = space.used.saturating_add(space.free).max(1);
+            let percent = space.used.saturating_mul(100) / usable;
+            used = used.max(u32::try_from(percent).unwrap_or(100));
+            none_free |= space.free == 0;
+        }
         let limit = self.settings.disk_full_percent;
-        let full = used > limit || space.free == 0;
+        let full = used > limit || none_free;
         if full != self.health.is_full() {
             tracing::warn!(
                 used_percent = used,

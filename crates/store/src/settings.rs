@@ -1,9 +1,12 @@
 //! The store's settings, under RocketMQ's keys.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use env::settings::Value;
+
 use crate::delay::DelayLevels;
+use crate::error::OpenError;
 
 env::choice! {
     /// What the answer to a send waits for (`flushDiskType`).
@@ -15,10 +18,41 @@ env::choice! {
     }
 }
 
+/// Where the commit log is (`storePathCommitLog`); empty for `commitlog` in the store's directory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogPath(PathBuf);
+
+impl LogPath {
+    /// A log in a directory of its own.
+    pub fn new(path: impl Into<PathBuf>) -> LogPath {
+        LogPath(path.into())
+    }
+}
+
+impl Value for LogPath {
+    const KIND: &'static str = "one directory";
+
+    fn parse(text: &str) -> Result<LogPath, String> {
+        // What the reference splits at (`MULTI_PATH_SPLITTER`).
+        if text.contains(',') {
+            let kind = LogPath::KIND;
+            return Err(format!(
+                "{kind}; a log spread over several, listed with commas, is not supported"
+            ));
+        }
+        Ok(LogPath(PathBuf::parse(text)?))
+    }
+
+    fn render(&self) -> String {
+        self.0.render()
+    }
+}
+
 env::settings! {
     /// Settings of the store.
     pub struct StoreSettings in "store";
     "storePathRootDir" => root: PathBuf = PathBuf::from("./apogee-data/store"), "directory of everything stored";
+    "storePathCommitLog" => log_path: LogPath = LogPath::default(), "directory of the commit log alone, which no other broker may have; empty: commitlog in storePathRootDir";
     "mappedFileSizeCommitLog" => segment_bytes: u64 = 1 << 30, range 4096..=1 << 30, "bytes of one commit log file; never change it on existing data";
     "mappedFileSizeConsumeQueue" => queue_file_bytes: u64 = 6_000_000, range 20..=1 << 30, "bytes of one consume queue file, a multiple of 20; never change it on existing data";
     "maxHashSlotNum" => index_slots: u32 = 5_000_000, range 1..=100_000_000, "hash slots of one index file; never change it on existing data";
@@ -40,7 +74,6 @@ env::settings! {
     "diskMaxUsedSpaceRatio" => disk_clean_percent: u32 = 75, range 1..=99, "percentage of the disk above which files past their time are deleted at any hour";
     "diskSpaceCleanForciblyRatio" => disk_force_percent: u32 = 85, range 1..=99, "percentage of the disk above which the oldest files are deleted";
     "diskSpaceWarningLevelRatio" => disk_full_percent: u32 = 90, range 1..=100, "percentage of the disk above which sends are refused";
-    unused Durability "transientStorePoolEnable" = "false";
     unused Durability "enableDLegerCommitLog" = "false";
     unused Durability "storeType" = "default";
     unused Durability "rocksdbCQDoubleWriteEnable" = "false";
@@ -67,6 +100,33 @@ impl StoreSettings {
         }
     }
 
+    /// The directory of the commit log.
+    pub fn log_dir(&self) -> PathBuf {
+        match self.log_path.0.as_os_str().is_empty() {
+            true => usual_log_dir(&self.root),
+            false => self.log_path.0.clone(),
+        }
+    }
+
+    /// Refuses to leave a log behind: one that has files, where none are read any more.
+    pub(crate) fn check_log_dir(&self, disk: &env::Disk) -> Result<(), OpenError> {
+        let (dir, usual) = (self.log_dir(), usual_log_dir(&self.root));
+        let has_files = |dir: &Path| -> Result<bool, OpenError> {
+            let failed = OpenError::io(dir);
+            let list = || Ok(disk.exists(dir)? && !disk.list(dir)?.is_empty());
+            list().map_err(failed)
+        };
+        if dir == usual || has_files(&dir)? || !has_files(&usual)? {
+            return Ok(());
+        }
+        let problem = format!(
+            "{} has no files, but {} has: move them there, or remove this key",
+            dir.display(),
+            usual.display()
+        );
+        Err(OpenError::Setting { key: "storePathCommitLog", problem })
+    }
+
     /// The delay levels as durations.
     ///
     /// # Errors
@@ -82,4 +142,8 @@ impl StoreSettings {
     pub(crate) fn sync(&self) -> bool {
         self.flush == FlushDiskType::Sync
     }
+}
+
+fn usual_log_dir(root: &Path) -> PathBuf {
+    root.join("commitlog")
 }

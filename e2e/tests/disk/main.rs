@@ -2,6 +2,7 @@
 //! same, and appends.
 #![allow(clippy::disallowed_methods, reason = "drives real processes and files")]
 
+mod apart;
 mod damage;
 mod delayed;
 
@@ -78,6 +79,12 @@ fn main() -> Result<ExitCode> {
         ("small_files_killed_under_load", End::KillUnderLoad, Files::Small),
     ];
     let mut cases = Cases::default();
+    let alone: (&str, &[Peer]) = ("apogee_apogee", &[Peer::Apogee, Peer::Apogee]);
+    for (route, peers) in routes.into_iter().chain([alone]) {
+        add(&mut cases, format!("{route}::log_elsewhere"), peers, move |dir| {
+            apart::log_elsewhere(peers, dir)
+        });
+    }
     for (route, peers) in routes {
         for (name, end, files) in ends {
             add(&mut cases, format!("{route}::{name}"), peers, move |dir| {

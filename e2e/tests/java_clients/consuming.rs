@@ -88,7 +88,7 @@ pub(crate) fn rebalance_on_join_and_kill(context: &Context) -> Result<()> {
 }
 
 /// The queues that a member last said it owns.
-fn owned(member: &Process) -> BTreeSet<i64> {
+pub(crate) fn owned(member: &Process) -> BTreeSet<i64> {
     let output = member.output();
     let last = output.lines().rev().find_map(|line| line.strip_prefix("OWNED "));
     last.and_then(|line| serde_json::from_str(line).ok()).unwrap_or_default()

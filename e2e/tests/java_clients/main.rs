@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "drives real processes and clocks")]
 
 mod consuming;
+mod old_topic;
 mod restarts;
 mod results;
 mod sending;
@@ -52,6 +53,9 @@ const RESTARTING: [(&str, Case); 3] = [
     ("consumer_offset_survives_restart", restarts::consumer_offset_survives_restart),
 ];
 
+/// Cases whose server loses its oldest messages; each has it to itself.
+const FORGETTING: [(&str, Case); 1] = [("start_of_a_new_group", old_topic::start_of_a_new_group)];
+
 /// What a case works with: one client version against one server.
 pub(crate) struct Context {
     name: &'static str,
@@ -71,6 +75,10 @@ impl Context {
 
     fn namesrv(&self) -> Result<SocketAddr> {
         Ok(self.shared.cluster()?.namesrv())
+    }
+
+    fn broker(&self) -> Result<SocketAddr> {
+        Ok(self.shared.cluster()?.broker())
     }
 
     /// Runs a client program with this case's topic and group, and `args`.
@@ -105,16 +113,25 @@ fn main() -> Result<ExitCode> {
     let mut cases = Cases::default();
     for peer in Peer::selected() {
         let steady = Shared::new(peer, &[("messageDelayLevel", DELAY_LEVELS)])?;
-        add(&mut cases, Arc::new(steady), &STEADY);
+        add(&mut cases, Arc::new(steady), &VERSIONS, &STEADY);
         let restarting = Shared::new(peer, &[])?;
-        add(&mut cases, Arc::new(restarting), &RESTARTING);
+        add(&mut cases, Arc::new(restarting), &VERSIONS, &RESTARTING);
+        for version in VERSIONS {
+            let forgetting = Shared::new(peer, &old_topic::SETTINGS)?;
+            add(&mut cases, Arc::new(forgetting), &[version], &FORGETTING);
+        }
     }
     Ok(cases.run())
 }
 
-fn add(cases: &mut Cases, shared: Arc<Shared>, list: &[(&'static str, Case)]) {
+fn add(
+    cases: &mut Cases,
+    shared: Arc<Shared>,
+    versions: &[&'static str],
+    list: &[(&'static str, Case)],
+) {
     cases.watch(&shared);
-    for version in VERSIONS {
+    for &version in versions {
         for &(name, case) in list {
             let missing = shared
                 .peer()

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use env::Stop;
 
@@ -57,6 +58,7 @@ impl Member {
             share.iter().filter(|queue| !assigned.contains_key(*queue)).cloned().collect()
         };
         if removed + new.len() > 0 {
+            self.settled.store(false, Ordering::Release);
             // Before the first pull: brokers refuse one whose subscription is newer than what they
             // heard.
             if let Some(subscription) = self.group.subscriptions.get(topic) {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use env::{Clock, Stop};
 use futures_util::future::join_all;
@@ -38,6 +39,8 @@ pub(crate) struct Member {
     /// Listener calls that may still start.
     pub(crate) slots: Arc<Semaphore>,
     pub(crate) assigned: Mutex<BTreeMap<MessageQueue, Arc<Assigned>>>,
+    /// Whether `assigned` is all of this member's share.
+    pub(crate) settled: AtomicBool,
     /// Progress of a broadcasting member.
     pub(crate) local: LocalOffsets,
 }
@@ -70,6 +73,7 @@ impl Member {
         let rebalance = async {
             loop {
                 let complete = self.rebalance().await;
+                self.settled.store(complete, Ordering::Release);
                 let wait =
                     if complete { limits::REBALANCE_PERIOD } else { limits::REBALANCE_RETRY };
                 tokio::select! {

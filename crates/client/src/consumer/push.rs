@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use env::Stop;
 use env::tasks::TaskHandle;
@@ -165,6 +166,7 @@ impl PushConsumerBuilder {
             stop: Stop::new(env.clock.clone()),
             slots: Arc::new(Semaphore::new(limits::LISTENERS)),
             assigned: Mutex::default(),
+            settled: AtomicBool::new(false),
             local,
         });
         self.client.join(group.clone())?;
@@ -222,6 +224,13 @@ impl PushConsumer {
     pub fn assigned(&self) -> Vec<(MessageQueue, u64)> {
         let assigned = self.member.assigned.lock();
         assigned.iter().map(|(queue, one)| (queue.clone(), one.position())).collect()
+    }
+
+    /// Whether [`assigned`](PushConsumer::assigned) has every queue of this consumer's share, as of
+    /// its last look at the group. Queues are started one after the other: before this is true,
+    /// some may be missing.
+    pub fn is_settled(&self) -> bool {
+        self.member.settled.load(Ordering::Acquire)
     }
 
     /// Stops reading, waits for running listeners (at most [`limits::CLOSE_WAIT`]), commits, gives up

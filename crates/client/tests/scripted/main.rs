@@ -3,6 +3,8 @@
 
 mod server;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -213,6 +215,46 @@ async fn a_forgotten_subscription_is_announced_again() -> Result<()> {
     consumer.close().await;
     let left = a.asked(RequestCode::UnregisterClient);
     ensure!(left.iter().any(|one| one.field("consumerGroup") == "g"), "{left:?}");
+    client.close().await;
+    Ok(())
+}
+
+// A consumer that could start only one of its two queues says that it is not settled, however long
+// it has been done with that one, and that it is when the other has been started too.
+#[tokio::test]
+async fn a_consumer_without_all_its_queues_is_not_settled() -> Result<()> {
+    let env = Env::real();
+    let answers = Arc::new(AtomicBool::new(false));
+    let open = answers.clone();
+    let a = Server::start(
+        &env,
+        broker(move |asked| {
+            let second = asked.field("topic") == "T" && asked.field("queueId") == "1";
+            match asked.code {
+                RequestCode::QueryConsumerOffset if second && !open.load(Ordering::Acquire) => {
+                    Answer::refuse(code::SYSTEM_ERROR, "later")
+                }
+                _ => Answer::Default,
+            }
+        }),
+    )
+    .await?;
+    a.deliver("T", 0, "TAGS\u{1}t\u{2}");
+    let name_server = names(&env, vec![("a", a.address())]).await?;
+    let client = Client::start(&env, ClientSettings::new(&name_server.address()))?;
+    let builder = client.push_consumer("g").subscribe("T", "*").from(ConsumeFrom::First);
+    let consumer = builder.concurrently(|_| async { Consumed::Success }).await?;
+    let positions = || {
+        let assigned = consumer.assigned();
+        let of_topic = assigned.into_iter().filter(|(queue, _)| &*queue.topic == "T");
+        of_topic.map(|(queue, next)| (queue.id, next)).collect::<Vec<_>>()
+    };
+    env.clock.timeout(PATIENCE, a.until(|| positions() == [(0, 1)])).await?;
+    ensure!(!consumer.is_settled(), "queue 1 is missing");
+    answers.store(true, Ordering::Release);
+    env.clock.timeout(PATIENCE, a.until(|| consumer.is_settled())).await?;
+    ensure!(positions() == [(0, 1), (1, 0)], "{:?}", positions());
+    consumer.close().await;
     client.close().await;
     Ok(())
 }

@@ -3,87 +3,41 @@
 
 use super::{Risk, Settings};
 
-/// Settings that decide which answered messages survive what, what is stored, and where.
+// Only what would lose, hide or misdeliver messages, or open a door, when it is ignored. Settings of
+// parts that are refused by a setting of their own (replication, RocksDB, authentication) are not
+// among them, nor are those of requests that are answered as not supported.
+
+/// Settings that decide where messages are, and who gets them.
 const DURABILITY: &[&str] = &[
-    "allAckInSyncStateSet",
-    "brokerId",
-    "brokerRole",
-    "checkCRCOnRecover",
-    "cleanFileForciblyEnable",
-    "combineAssignOffsetCQType",
-    "combineCQLoadingCQTypes",
-    "combineCQPreferCQType",
     "configManagerVersion",
-    "deleteWhen",
-    "diskMaxUsedSpaceRatio",
-    "diskSpaceCleanForciblyRatio",
-    "diskSpaceWarningLevelRatio",
-    "duplicationEnable",
-    "enableAutoInSyncReplicas",
-    "enableConsumeQueueExt",
-    "enableControllerMode",
-    "enableDLegerCommitLog",
     "enableLmq",
     "enableMultiDispatch",
-    "enableRemoteEscape",
-    "enableSlaveActingMaster",
-    "enabledAppendPropCRC",
-    "fileReservedTime",
-    "flushCommitLogThoroughInterval",
-    "flushDiskType",
-    "flushIntervalCommitLog",
-    "forceVerifyPropCRC",
-    "haMasterAddress",
-    "inSyncReplicas",
-    "isInBrokerContainer",
-    "mappedFileSizeCommitLog",
-    "mappedFileSizeConsumeQueue",
-    "messageDelayLevel",
-    "messageIndexEnable",
     "messageStorePlugIn",
-    "minInSyncReplicas",
-    "popConsumerKVServiceEnable",
     "readOnlyCommitLogStorePaths",
-    "replicasPerDiskPartition",
-    "rocksdbCQDoubleWriteEnable",
-    "storePathCommitLog",
-    "storePathDLedgerCommitLog",
-    "storePathEpochFile",
-    "storePathRootDir",
-    "storeType",
-    "timerRocksDBEnable",
-    "totalReplicas",
-    "transRocksDBEnable",
-    "transWriteOriginTransHalfEnable",
-    "transientStorePoolEnable",
-    "useSingleRocksDBForAllConfigs",
 ];
 
 /// Settings that decide who may do what, and who can read along.
-const SECURITY: &[&str] = &[
-    "aclEnable",
-    "authenticationEnabled",
-    "authenticationMetadataProvider",
-    "authenticationProvider",
-    "authenticationStrategy",
-    "authorizationEnabled",
-    "authorizationMetadataProvider",
-    "authorizationProvider",
-    "authorizationStrategy",
-    "autoCreateSubscriptionGroup",
-    "autoCreateTopicEnable",
-    "bindAddress",
-    "brokerPermission",
-    "configBlackList",
-    "enableAclRpcHookForClusterMode",
-    "initAuthenticationUser",
-    "innerClientAuthenticationCredentials",
-    "migrateAuthFromV1Enabled",
-    "rejectPullConsumerEnable",
-    "rejectTransactionMessage",
-    "tlsTestModeEnable",
-    "useTLS",
-    "validateSystemTopicWhenUpdateTopic",
+const SECURITY: &[&str] = &["rejectPullConsumerEnable", "useTLS"];
+
+/// Keys that no class of RocketMQ 5.4.0 has, so that it ignores them without a word, but that many
+/// files have: from guides, and from 4.x.
+const IGNORED: &[&str] = &[
+    "abortFile",
+    "checkTransactionMessageEnable",
+    "commercialBigCount",
+    "commercialEnable",
+    "commercialTimerCount",
+    "commercialTransCount",
+    "filterServerNums",
+    "mapedFileSizeCommitLog",
+    "mapedFileSizeConsumeQueue",
+    "maxDelayTime",
+    "storeCheckpoint",
+    "storePathAbort",
+    "storePathCheckpoint",
+    "storePathConsumeQueue",
+    "storePathConsumerQueue",
+    "storePathIndex",
 ];
 
 /// One field of a configuration class.
@@ -116,6 +70,11 @@ pub fn risk(key: &str) -> Option<Risk> {
     } else {
         SECURITY.binary_search(&key).is_ok().then_some(Risk::Security)
     }
+}
+
+/// Whether RocketMQ 5.4.0 ignores this key, which files of its users nevertheless have.
+pub fn is_ignored(key: &str) -> bool {
+    IGNORED.binary_search(&key).is_ok()
 }
 
 /// The keys that have a [`risk`].

@@ -266,6 +266,9 @@ impl Loader {
             return Ok(Some(format!("not a setting, has no effect{hint}")));
         }
         let Some(section) = &given.section else {
+            if java::is_ignored(name) {
+                return Ok(Some(format!("{name} has no effect here, nor in RocketMQ 5.4.0")));
+            }
             let known = self.known.iter().map(|known| known.name);
             return Err(Problem::unknown(name, known.chain(java::all().map(|java| java.key))));
         };

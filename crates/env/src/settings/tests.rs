@@ -95,12 +95,25 @@ fn known_but_unused_keys() {
         load("sendMessageThreadPoolNums=9\ntransientStorePoolEnable=FALSE\n").unwrap();
     assert_eq!(loaded.warnings, ["broker.conf:1: sendMessageThreadPoolNums has no effect here"]);
 
-    load("inSyncReplicas=1\nconfigBlackList=configBlackList;configStorePath\n").unwrap();
+    load("rejectPullConsumerEnable=false\nenableLmq = False \n").unwrap();
     assert_eq!(
-        load("inSyncReplicas=2\nhaMasterAddress=a:1\nuseTLS=true\n").unwrap_err(),
-        "broker.conf:1: inSyncReplicas = 2: durability would not be what it asks for, as this key is not supported; remove it or set it to 1\n\
-         broker.conf:2: haMasterAddress = a:1: durability would not be what it asks for, as this key is not supported; remove it\n\
+        load("readOnlyCommitLogStorePaths=/a\nenableLmq=true\nuseTLS=true\n").unwrap_err(),
+        "broker.conf:1: readOnlyCommitLogStorePaths = /a: durability would not be what it asks for, as this key is not supported; remove it\n\
+         broker.conf:2: enableLmq = true: durability would not be what it asks for, as this key is not supported; remove it or set it to false\n\
          broker.conf:3: useTLS = true: security would not be what it asks for, as this key is not supported; remove it or set it to false"
+    );
+}
+
+// Keys that guides have spread, and that RocketMQ itself ignores, are warned of and nothing more.
+#[test]
+fn keys_that_nobody_honors() {
+    let (_, _, loaded) = load("storePathConsumeQueue=/a\nmapedFileSizeCommitLog=1\n").unwrap();
+    assert_eq!(
+        loaded.warnings,
+        [
+            "broker.conf:1: storePathConsumeQueue has no effect here, nor in RocketMQ 5.4.0",
+            "broker.conf:2: mapedFileSizeCommitLog has no effect here, nor in RocketMQ 5.4.0",
+        ]
     );
 }
 
@@ -225,5 +238,7 @@ fn risky_keys_exist() {
     let risky = java::all().filter(|java| java::risk(java.key).is_some());
     let keys: std::collections::BTreeSet<&str> = risky.map(|java| java.key).collect();
     assert_eq!(keys.len(), java::risky_keys().count());
-    assert!(java::risky_keys().all(|key| keys.contains(key)));
+    assert!(java::risky_keys().all(|key| keys.contains(key) && java::risk(key).is_some()));
+    assert!(java::all().all(|java| !java::is_ignored(java.key)));
+    assert!(java::is_ignored("abortFile") && java::is_ignored("storePathIndex"));
 }

@@ -6,26 +6,34 @@ import java.util.List;
 import java.util.Set;
 
 import org.apache.rocketmq.client.consumer.DefaultLitePullConsumer;
-import org.apache.rocketmq.client.exception.MQClientException;
+import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.common.message.MessageExt;
 import org.apache.rocketmq.common.message.MessageQueue;
 
-/** Reads a whole topic by assignment and seek, without a group's load balancing. */
+/**
+ * Reads a whole topic by assignment and seek, without a group's load balancing.
+ *
+ * <p>Queues are paused until all seeks are done: a seek of 5.4.0 interrupts whatever the pulling
+ * thread does, and a pull that has already taken a sought offset then starts at the group's
+ * committed one instead; the interrupt also closes the connection that others are using.
+ */
 public final class LitePull {
     private LitePull() {
     }
 
     public static void main(String[] args) throws Exception {
         Run run = new Run(args);
+        Collection<MessageQueue> queues = queues(run);
         DefaultLitePullConsumer consumer =
             run.configured(new DefaultLitePullConsumer(run.text("group")));
         consumer.setAutoCommit(false);
-        consumer.start();
-        Collection<MessageQueue> queues = consumer.fetchMessageQueues(run.text("topic"));
         consumer.assign(queues);
+        consumer.pause(queues);
+        consumer.start();
         for (MessageQueue queue : queues) {
-            run.await("a seek", () -> seek(consumer, queue, run.number("seek", 0)));
+            consumer.seek(queue, run.number("seek", 0));
         }
+        consumer.resume(queues);
         List<Object> got = run.results("got");
         Set<String> keys = new HashSet<>();
         int expect = run.number("expect", 0);
@@ -41,13 +49,12 @@ public final class LitePull {
         run.finish();
     }
 
-    /** Asks the broker for the queue's bounds, which the client does not repeat after an error. */
-    private static boolean seek(DefaultLitePullConsumer consumer, MessageQueue queue, long offset) {
-        try {
-            consumer.seek(queue, offset);
-            return true;
-        } catch (MQClientException e) {
-            return false;
-        }
+    /** The consumer itself tells them only once it runs, too late to assign them paused. */
+    private static Collection<MessageQueue> queues(Run run) throws Exception {
+        DefaultMQProducer producer = run.producer();
+        producer.start();
+        Collection<MessageQueue> queues = producer.fetchPublishMessageQueues(run.text("topic"));
+        producer.shutdown();
+        return queues;
     }
 }
