@@ -449,8 +449,6 @@ impl Inner {
     /// Derives from the round's records and makes them visible, or notes that a sync will.
     fn derive(&self, tail: &mut Tail, store_timestamp: i64) {
         let mut unsynced = self.settings.sync().then(|| self.flush.unsynced.lock());
-        let units = tail.round.iter().flat_map(|batch| &batch.entries).filter(|entry| entry.queued);
-        self.queues.shared.backlog.add(units.count());
         let mut deriving = self.derived.begin();
         for batch in &tail.round {
             for (index, entry) in batch.entries.iter().enumerate() {

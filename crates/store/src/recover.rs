@@ -305,7 +305,6 @@ impl Recovery<'_> {
                 queue.assign();
             }
         }
-        self.queues.shared.backlog.add(usize::from(derivation.queued));
         self.derived.begin().step(&derivation);
         if self.queues.shared.backlog.units() > limits::UNITS_WAKE {
             self.queues.write_out()?;

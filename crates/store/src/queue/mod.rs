@@ -177,8 +177,9 @@ impl Queue {
         self.next.store(self.next() - 1, Ordering::Relaxed);
     }
 
-    /// Adds the unit of `offset`, which must be the next one, and was counted ([`Backlog::add`]).
+    /// Adds the unit of `offset`, which must be the next one.
     pub(crate) fn push(self: &Arc<Self>, offset: u64, unit: Unit) {
+        self.shared.backlog.count();
         {
             let mut tail = self.tail.lock();
             assert_eq!(offset, tail.base + tail.units.len() as u64, "consume queues are dense");

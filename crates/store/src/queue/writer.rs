@@ -28,11 +28,10 @@ pub(crate) struct Backlog {
 }
 
 impl Backlog {
-    /// Counts units that are about to be pushed. Counted afterwards, they could be written and taken off
+    /// Counts a unit that is about to be pushed. Counted afterwards, it could be written and taken off
     /// before.
-    pub(crate) fn add(&self, units: usize) {
-        let before = self.units.fetch_add(units, Ordering::Relaxed);
-        if before < limits::UNITS_WAKE && before + units >= limits::UNITS_WAKE {
+    pub(super) fn count(&self) {
+        if self.units.fetch_add(1, Ordering::Relaxed) == limits::UNITS_WAKE {
             self.signal.raise();
         }
     }
