@@ -1,11 +1,14 @@
 //! Finding what a store directory holds: segments, consume queues, and modes that we do not read.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use env::Disk;
 use smallvec::SmallVec;
+use wire::record::RecordView;
 
+use crate::dispatch::queue_of;
 use crate::error::OpenError;
 use crate::queue::files::{self, Files};
 use crate::queue::{Queues, Read, Unit};
@@ -77,16 +80,23 @@ pub(crate) fn segments(disk: &Disk, dir: &Path, size: u64) -> Result<Segments, O
 }
 
 /// Adds all queues that have files, each ending before its first unit whose record ends after `log_end`.
-/// What follows in their files is cut off, durably. Returns the log offset behind the last record that
-/// has a unit.
-pub(crate) fn queues(disk: &Disk, queues: &Queues, log_end: u64) -> Result<u64, OpenError> {
+/// What follows in their files is cut off, durably. With `doubt`, a queue also ends with a unit that its
+/// record in the log agrees with. Returns the log offset behind the last record that has a unit.
+pub(crate) fn queues(
+    disk: &Disk,
+    queues: &Queues,
+    segments: &Segments,
+    log_end: u64,
+    doubt: bool,
+) -> Result<u64, OpenError> {
     let root = queues.shared.files.root.clone();
     let mut last_end = 0;
     for topic in disk.list(&root).map_err(OpenError::io(&root))?.iter().filter(|t| t.is_dir) {
         let dir = root.join(&topic.name);
         for queue in disk.list(&dir).map_err(OpenError::io(&dir))?.iter().filter(|q| q.is_dir) {
             let Ok(id) = queue.name.parse() else { continue };
-            let end = load_queue(disk, queues, &topic.name, id, log_end);
+            let files = Loading { disk, queues, segments, log_end, doubt };
+            let end = files.queue(&topic.name, id);
             last_end = last_end.max(end.map_err(|error| match error {
                 Load::Io(error) => OpenError::Io { path: dir.join(&queue.name), error },
                 Load::Open(error) => error,
@@ -97,71 +107,112 @@ pub(crate) fn queues(disk: &Disk, queues: &Queues, log_end: u64) -> Result<u64, 
 }
 
 enum Load {
-    Io(std::io::Error),
+    Io(io::Error),
     Open(OpenError),
 }
 
-impl From<std::io::Error> for Load {
-    fn from(error: std::io::Error) -> Load {
+impl From<io::Error> for Load {
+    fn from(error: io::Error) -> Load {
         Load::Io(error)
     }
 }
 
-fn load_queue(
-    disk: &Disk,
-    queues: &Queues,
-    topic: &str,
-    id: u32,
+/// What the queues are loaded with.
+struct Loading<'a> {
+    disk: &'a Disk,
+    queues: &'a Queues,
+    segments: &'a Segments,
     log_end: u64,
-) -> Result<u64, Load> {
-    let shared = Arc::clone(&queues.shared.files);
-    let probe = Files::new(Arc::clone(&shared), topic, id, None);
-    let mut all = files::list_with_len(disk, &probe.dir)?;
-    let configured = shared.file_bytes();
-    // Of an empty file the creation was cut short.
-    if let Some((wrong, len)) = all.iter().find(|(_, len)| ![0, configured].contains(len)) {
-        let (path, len, key) = (probe.path(*wrong), *len, "mappedFileSizeConsumeQueue");
-        return Err(Load::Open(OpenError::FileSize { path, len, configured, key }));
-    }
-    while let Some((last, _)) = all.pop_if(|(_, len)| *len == 0) {
-        disk.remove(&probe.path(last))?;
-    }
-    let Some((first, _)) = all.first().copied() else { return Ok(0) };
-    let found = Files::new(Arc::clone(&shared), topic, id, Some(first));
-    let unit = |index| -> std::io::Result<Option<Unit>> {
-        let mut units = SmallVec::new();
-        match found.read(index, 1, true, &mut units)? {
-            Read::Units(_) => Ok(units.first().copied()),
-            Read::Cold | Read::Missing => Ok(None),
+    doubt: bool,
+}
+
+impl Loading<'_> {
+    fn queue(&self, topic: &str, id: u32) -> Result<u64, Load> {
+        let shared = Arc::clone(&self.queues.shared.files);
+        let probe = Files::new(Arc::clone(&shared), topic, id, None);
+        let mut all = files::list_with_len(self.disk, &probe.dir)?;
+        let configured = shared.file_bytes();
+        // Of an empty file the creation was cut short.
+        if let Some((wrong, len)) = all.iter().find(|(_, len)| ![0, configured].contains(len)) {
+            let (path, len, key) = (probe.path(*wrong), *len, "mappedFileSizeConsumeQueue");
+            return Err(Load::Open(OpenError::FileSize { path, len, configured, key }));
         }
-    };
-    let kept = |unit: &Unit| unit.is_blank() || unit.end() <= log_end;
-    // The last file whose first unit stays; in it, the first unit that does not.
-    let mut file = first;
-    for (candidate, _) in all.iter().rev() {
-        if unit(*candidate)?.is_some_and(|unit| kept(&unit)) {
-            file = *candidate;
-            break;
+        while let Some((last, _)) = all.pop_if(|(_, len)| *len == 0) {
+            self.disk.remove(&probe.path(last))?;
         }
+        let Some((first, _)) = all.first().copied() else { return Ok(0) };
+        let found = Files::new(Arc::clone(&shared), topic, id, Some(first));
+        let mut end = first;
+        for (file, _) in all.iter().rev() {
+            end = self.end_in(&found, *file, (topic, id))?;
+            if end > *file {
+                break;
+            }
+        }
+        if end == first {
+            // Nothing of it is known to be complete, maybe not even its first file: what the log says of
+            // the queue counts. A log that has lost its start may say nothing of a queue that goes on.
+            found.clear()?;
+            let next = if self.queues.log_min() == 0 { 0 } else { first };
+            self.queues.insert(topic, id, None, next);
+            return Ok(0);
+        }
+        if all.last().is_some_and(|(last, _)| *last >= end) || unit(&found, end)?.is_some() {
+            found.truncate(end)?;
+        }
+        let last = unit(&found, end - 1)?.filter(|unit| !unit.is_blank());
+        found.close();
+        self.queues.insert(topic, id, Some(first), end);
+        Ok(last.map_or(0, |unit| unit.end()))
     }
-    let (mut low, mut high) = (file, file + shared.file_units);
-    while low < high {
-        let middle = low + (high - low) / 2;
-        if unit(middle)?.is_some_and(|unit| kept(&unit)) { low = middle + 1 } else { high = middle }
+
+    /// The first unit of a file that does not stay; `file` itself if none does.
+    fn end_in(&self, files: &Files, file: u64, queue: (&str, u32)) -> io::Result<u64> {
+        let stays = |index| -> io::Result<bool> {
+            let unit = unit(files, index)?;
+            Ok(unit.is_some_and(|unit| unit.is_blank() || unit.end() <= self.log_end))
+        };
+        if !stays(file)? {
+            return Ok(file);
+        }
+        let (mut low, mut high) = (file, file + self.queues.shared.files.file_units);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if stays(middle)? { low = middle + 1 } else { high = middle }
+        }
+        // Cutting off an earlier end may itself have been cut short, or lost by a failed sync: what then
+        // follows the last unit is torn or from another time, and may seem to lie anywhere in the log.
+        while self.doubt && low > file && !self.agrees(unit(files, low - 1)?, low - 1, queue)? {
+            low -= 1;
+        }
+        Ok(low)
     }
-    if low == first {
-        // Nothing of it is known to be complete, maybe not even its first file: what the log says of the
-        // queue counts. A log that has lost its start may say nothing of a queue that goes on.
-        found.clear()?;
-        let next = if queues.log_min() == 0 { 0 } else { first };
-        queues.insert(topic, id, None, next);
-        return Ok(0);
+
+    /// Whether the log has the record of a unit, or does not have it any more.
+    fn agrees(&self, unit: Option<Unit>, index: u64, queue: (&str, u32)) -> io::Result<bool> {
+        let Some(unit) = unit else { return Ok(false) };
+        if unit.is_blank() || unit.physical < self.segments.min_offset() {
+            return Ok(true);
+        }
+        let (physical, size) = (unit.physical, unit.size as usize);
+        let segment = self.segments.find(physical);
+        let Some(segment) = segment.filter(|s| s.end() - physical >= size as u64) else {
+            return Ok(false);
+        };
+        let mut bytes = vec![0; size];
+        segment.file.read_exact_at(&mut bytes, physical - segment.base)?;
+        Ok(RecordView::parse(&bytes).is_ok_and(|view| {
+            (view.physical_offset(), view.size(), view.queue_offset()) == (physical, size, index)
+                && queue_of(&view) == Some(queue)
+        }))
     }
-    if all.last().is_some_and(|(last, _)| *last > file) || unit(low)?.is_some() {
-        found.truncate(low)?;
+}
+
+/// Unit `index`, if it is in a file.
+fn unit(files: &Files, index: u64) -> io::Result<Option<Unit>> {
+    let mut units = SmallVec::new();
+    match files.read(index, 1, true, &mut units)? {
+        Read::Units(_) => Ok(units.first().copied()),
+        Read::Cold | Read::Missing => Ok(None),
     }
-    let end = unit(low - 1)?.filter(|unit| !unit.is_blank()).map_or(0, |unit| unit.end());
-    found.close();
-    queues.insert(topic, id, Some(first), low);
-    Ok(end)
 }

@@ -126,7 +126,9 @@ impl Recovery<'_> {
     /// Recovers the directory.
     pub(crate) fn run(mut self, plan: Plan) -> Result<Recovered, OpenError> {
         let Plan { left, mut start, synced, trusted } = plan;
-        let queues_end = crate::load::queues(self.disk, self.queues, start)?;
+        // Closed, all of it was synced.
+        let doubt = left != Left::Closed;
+        let queues_end = crate::load::queues(self.disk, self.queues, self.segments, start, doubt)?;
         if left == Left::ReferenceClosed {
             let start_of = self.segments.find(queues_end).map(|segment| segment.base);
             start = start_of.unwrap_or(self.segments.min_offset());

@@ -315,6 +315,36 @@ fn recovers_after_kill() {
     }
 }
 
+/// A write that cut a queue off before, and was itself cut short in the middle of a unit, at any byte,
+/// leaves no unit that is taken for one, and no hole.
+#[test]
+fn a_torn_end_of_a_queue() {
+    for torn in 0..5 * 20 {
+        let env = Env::sim(1);
+        let disk = Disk::fault(1, FaultPlan::default());
+        let settings = || StoreSettings { index: false, ..StoreSettings::test_min("/s") };
+        let store = Store::open(Env { disk: disk.clone(), ..env.clone() }, settings()).unwrap();
+        fill(&store, 0, 12);
+        let expected = content(&store);
+        store.close();
+        let disk = disk.kill();
+        let store = Store::open(Env { disk: disk.clone(), ..env.clone() }, settings()).unwrap();
+        fill(&store, 12, 40);
+        let all = content(&store);
+        store.inner.write_derived().unwrap();
+        let disk = disk.kill();
+        for (topic, id, kept) in &expected {
+            let end = kept.len() * 20;
+            let dir = Path::new("/s/consumequeue").join(topic).join(id.to_string());
+            let file = disk.open(&dir.join(format!("{:020}", end - end % 160))).unwrap();
+            let len = torn.min(160 - end % 160);
+            file.write_at(&vec![0; len], end as u64 % 160).unwrap();
+        }
+        let store = Store::open(Env { disk, ..env }, settings()).unwrap();
+        assert_eq!(content(&store), all, "{torn} bytes");
+    }
+}
+
 /// After a power cut at any moment of a store with synchronous flush, every message that was reported
 /// durable is there, at its offset, and what else is there is whole and dense.
 #[test]

@@ -254,7 +254,11 @@ impl Files {
         let file = self.file_of(end);
         if let Some(handle) = self.open(file)? {
             let at = (end - file) * UNIT;
-            zero_from(&handle, at, self.shared.file_bytes())?;
+            // The unit at the end goes last: as long as it is there, it is known that others follow.
+            let behind = (at + UNIT).min(self.shared.file_bytes());
+            zero_from(&handle, behind, self.shared.file_bytes())?;
+            handle.sync_data()?;
+            zero_from(&handle, at, behind)?;
             handle.sync_data()?;
         }
         if files.is_empty() { Ok(()) } else { self.shared.disk.sync_dir(&self.dir) }
