@@ -49,9 +49,11 @@ impl Inner {
                 Err(error) => {
                     tracing::error!(%error, "cannot write what is derived from the log; trying again");
                 }
-                // After a failed sync the next one may succeed without what this one did not write.
+                // After a failed sync the next one may succeed without what this one did not write: there
+                // must be none, it would claim that too.
                 Ok(Err(error)) => {
                     self.stop(&format!("cannot sync what is derived from the log: {error}"));
+                    return;
                 }
             }
         }
