@@ -7,6 +7,7 @@
 //! nothing and the disk alone. Processes end with the values that hold them, also on failure.
 
 mod goal;
+mod memory;
 mod rows;
 mod side;
 mod table;
@@ -89,6 +90,12 @@ pub(crate) fn run(args: &[&str]) -> Result<()> {
         kill_gib: args.kill_gib,
         disk_bytes: args.disk_gib << 30,
     };
+    let backed = memory::Backed::new()?;
+    if backed.is_none() {
+        eprintln!(
+            "no room in /dev/shm: on a virtual machine, first touches of memory may be measured"
+        );
+    }
     let mut table = Table::new(&commit(&root));
     let rounds = if args.quick { 1 } else { args.rounds };
     for row in &rows {
