@@ -168,6 +168,8 @@ impl Inner {
         // Whoever is appending sees that the store is closed, or is done before this returns.
         drop(self.appender.lock());
         self.sync_log();
+        // Once more for the mark that claims it: what follows may fail, and the state stay behind.
+        self.sync_log();
         if self.health.has_failed() {
             return;
         }

@@ -345,6 +345,28 @@ fn a_torn_end_of_a_queue() {
     }
 }
 
+/// A store that is closed while its disk is full, so that the queues cannot be written, has made its log
+/// durable all the same, and says so: a power cut takes nothing.
+#[test]
+fn closed_on_a_full_disk() {
+    let env = Env::sim(1);
+    let disk = Disk::fault(1, FaultPlan::default());
+    let open = |disk: &Disk| {
+        Store::open(Env { disk: disk.clone(), ..env.clone() }, StoreSettings::test_min("/s"))
+    };
+    let store = open(&disk).unwrap();
+    send(&store, &store.queue("a", 0), b"it makes the segment");
+    disk.set_plan(FaultPlan { capacity: 0, ..FaultPlan::default() });
+    for _ in 0..5 {
+        send(&store, &store.queue("b", 0), b"this queue gets no file");
+    }
+    let all = content(&store);
+    store.close();
+    let disk = disk.crash();
+    disk.set_plan(FaultPlan::default());
+    assert_eq!(content(&open(&disk).unwrap()), all);
+}
+
 /// After a power cut at any moment of a store with synchronous flush, every message that was reported
 /// durable is there, at its offset, and what else is there is whole and dense.
 #[test]
