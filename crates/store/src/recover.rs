@@ -348,6 +348,10 @@ impl Recovery<'_> {
         match end.checked_sub(1).and_then(|last| self.segments.find(last)) {
             // The reference fills a segment to its last bytes: no mark may be written over its records.
             Some(segment) if end <= segment.capacity_end() => {
+                // Where a sync has failed, the newest mark may be in the page cache only. The new one goes
+                // over the other, which is then all that the disk has: the newest is made durable first.
+                rewrite(segment, segment.capacity_end(), segment.end())?;
+                segment.file.sync_data()?;
                 Mark { durable: end, end, checksum: 0 }.write(&segment.file, segment.size)?;
                 segment.file.sync_data()
             }

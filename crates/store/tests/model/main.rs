@@ -52,3 +52,10 @@ fn any_history_keeps_the_promises() {
     let disks = if failing { ", failing disks among them" } else { "" };
     println!("counted: {count} histories, seeds {first} to {}{disks}", first + count.max(1) - 1);
 }
+
+// Histories that once broke a promise, whatever the threads do.
+#[test]
+fn remembered_histories_keep_the_promises() {
+    // A failed sync, and an opening cut short that wrote its mark over the only durable one.
+    history::run(6_302_814, true);
+}
