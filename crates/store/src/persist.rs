@@ -174,6 +174,10 @@ impl Inner {
             return;
         }
         let closed = self.write_derived().and_then(|()| {
+            // Closed means that nothing is left to derive.
+            if self.persist.0.lock().state.written < self.marks.appended() {
+                return Err(io::Error::other("keys could not be read back"));
+            }
             self.derived.index.as_ref().map_or(Ok(()), Index::close)?;
             self.log.remove_spare()?;
             self.checkpoint(true)?;

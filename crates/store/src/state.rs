@@ -73,9 +73,11 @@ impl StateFile {
     /// Writes the state, if it is another than the last; with `sync`, durably.
     pub(crate) fn write(&mut self, state: &State, sync: bool) -> io::Result<()> {
         if self.last.as_ref() != Some(state) {
-            self.number += 1;
-            let sector = self.number % 2;
-            self.file.write_at(&encode(self.number, state), sector * SECTOR)?;
+            let number = self.number + 1;
+            let sector = number % 2;
+            self.file.write_at(&encode(number, state), sector * SECTOR)?;
+            // Only now: a write that failed may be torn, and the next one must not go over the other sector.
+            self.number = number;
             self.last = Some(state.clone());
         }
         if sync { self.file.sync_data() } else { Ok(()) }
@@ -212,7 +214,25 @@ pub(crate) fn remove_abort(disk: &Disk, root: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use env::disk::FaultPlan;
+
     use super::*;
+
+    /// However often writing fails, and wherever each write ends, the last state that was written stays.
+    #[test]
+    fn failed_writes_leave_the_last_state() {
+        for seed in 0..40 {
+            let (disk, root) = (Disk::fault(seed, FaultPlan::default()), Path::new("/s"));
+            disk.create_dir_all(root).unwrap();
+            let (mut file, _) = StateFile::open(&disk, root).unwrap();
+            let state = |written| State { written, ..State::default() };
+            (1..4).for_each(|written| file.write(&state(written), false).unwrap());
+            disk.set_plan(FaultPlan { write_error: 1, ..FaultPlan::default() });
+            (4..8).for_each(|written| assert!(file.write(&state(written), false).is_err()));
+            let (_, left) = StateFile::open(&disk, root).unwrap();
+            assert!(left.is_some_and(|state| state.written >= 3), "seed {seed}");
+        }
+    }
 
     /// State and checkpoint survive writing and reading; a torn newer state leaves the older one.
     #[test]
