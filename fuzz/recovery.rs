@@ -255,7 +255,7 @@ fn progress(files: &Files) -> Vec<Option<Vec<u8>>> {
 fn states(files: &mut Files) -> impl Iterator<Item = &mut [u8]> {
     let state = files.get_mut(&Path::new(ROOT).join("apogee/state")).map(Vec::as_mut_slice);
     let sectors = state.unwrap_or_default().chunks_mut(512);
-    sectors.filter(|sector| sector.len() >= 88 && sector.starts_with(b"APOGEEST"))
+    sectors.filter(|sector| sector.len() >= 160 && sector.starts_with(b"APOGEEST"))
 }
 
 /// Makes the directory one that was left in another way than by closing it.
@@ -272,9 +272,9 @@ fn leave(files: &mut Files, left: u8) {
             state[32..40].fill(0);
         }
         if left & POWER_CUT != 0 {
-            state[48..84].fill(b'0');
+            state[120..156].fill(b'0');
         }
-        seal(state, 84);
+        seal(state, 156);
     }
     if left & REFERENCE != 0 {
         files.remove(&root.join("apogee/state"));
@@ -332,7 +332,7 @@ fn repair(files: &mut Files) {
         if let Some(checkpoint) = checkpoint {
             state[40..44].copy_from_slice(&checkpoint.to_be_bytes());
         }
-        seal(state, 84);
+        seal(state, 156);
     }
 }
 

@@ -4,7 +4,7 @@
 //! less: what no sync had covered is torn, and the note of the run of the machine becomes another's.
 //! Both need to know two of Apogee's own formats: the durable marks in the last two sectors of a
 //! commit log file (magic, durable u64, end u64, checksum u32, CRC-32 u32) and `apogee/state` (two
-//! sectors; the boot id at 48, the CRC-32 of the 84 bytes before at 84). All big-endian.
+//! sectors; the boot id at 120, the CRC-32 of the 156 bytes before at 156). All big-endian.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -17,8 +17,8 @@ const SECTOR: u64 = 512;
 const MARK_BYTES: u64 = 2 * SECTOR;
 const MARK_MAGIC: &[u8] = b"APOGEEMK";
 const STATE_MAGIC: &[u8] = b"APOGEEST";
-const BOOT_ID: std::ops::Range<usize> = 48..84;
-const STATE_BYTES: usize = 88;
+const BOOT_ID: std::ops::Range<usize> = 120..156;
+const STATE_BYTES: usize = 160;
 
 /// Does to the closed store what a power cut would have done at the moment of its end: of the sectors
 /// that no sync had covered every other one becomes zeros. Returns the log offset up to which a sync

@@ -41,12 +41,12 @@ pub(crate) fn refuse_foreign(disk: &Disk, root: &Path) -> Result<(), OpenError> 
     Ok(())
 }
 
-/// Opens the segments in `dir`, which must follow each other and have the configured size. An empty last
-/// file is removed: its creation was cut short.
+/// Opens the segments in `dir`, which must follow each other and have the configured size. Empty files at the
+/// end are removed: their creation was cut short.
 pub(crate) fn segments(disk: &Disk, dir: &Path, size: u64) -> Result<Segments, OpenError> {
     let mut names = disk.list(dir).map_err(OpenError::io(dir))?;
     names.retain(|entry| !entry.is_dir);
-    if let Some(last) = names.pop_if(|last| last.len == 0) {
+    while let Some(last) = names.pop_if(|last| last.len == 0) {
         let path = dir.join(&last.name);
         disk.remove(&path).map_err(OpenError::io(&path))?;
     }

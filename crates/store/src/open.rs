@@ -78,7 +78,7 @@ pub(crate) fn open(env: Env, settings: StoreSettings) -> Result<Inner, OpenError
     (state.closed, state.boot_id) = (false, boot_id);
     state.written = recovered.end;
     state.synced = state.synced.min(recovered.end);
-    state.checkpoints = [checkpoint.checksum(); 2];
+    state.checkpoints = [checkpoint; 2];
     create_abort(&disk, &root).map_err(failed)?;
     // What was read may be in the page cache only; the state may name only what survives.
     checkpoint.write(&disk, &root).map_err(failed)?;

@@ -156,7 +156,7 @@ impl Inner {
             *before = now;
         }
         // The state knows both checkpoints while one replaces the other.
-        state.checkpoints = [state.checkpoints[1], checkpoint.checksum()];
+        state.checkpoints = [state.checkpoints[1], *checkpoint];
         state.synced = state.synced.max(written.min(durable));
         state.closed = closed;
         file.write(state, true)?;

@@ -84,7 +84,7 @@ pub(crate) fn how_left(
     boot_id: &str,
 ) -> Left {
     match state {
-        Some(state) if state.checkpoints.contains(&checkpoint.checksum()) => {
+        Some(state) if state.wrote(checkpoint) => {
             match (state.closed && !aborted, state.boot_id == boot_id) {
                 (true, _) => Left::Closed,
                 (false, true) => Left::Crashed,

@@ -6,9 +6,8 @@
 //! starts from the reference's files.
 //!
 //! Layout, big endian, in two sectors of 512 bytes written in turn (the valid one with the higher number
-//! counts): magic `APOGEEST`, version u32 = 1, flags u32 (1 = closed), number u64, written u64, synced
-//! u64, checksums of the checkpoint before and now 2 × u32, boot id 36 bytes, CRC-32 u32 of the 84 bytes
-//! before.
+//! counts): magic `APOGEEST`, version u32 = 2, flags u32 (1 = closed), number u64, written u64, synced
+//! u64, the checkpoint before and now 2 × 40 bytes, boot id 36 bytes, CRC-32 u32 of the 156 bytes before.
 
 use std::io;
 use std::path::Path;
@@ -17,8 +16,8 @@ use env::Disk;
 use env::disk::File;
 
 const MAGIC: &[u8; 8] = b"APOGEEST";
-const VERSION: u32 = 1;
-const SIZE: usize = 88;
+const VERSION: u32 = 2;
+const SIZE: usize = 160;
 const SECTOR: u64 = 512;
 const CHECKPOINT_BYTES: u64 = 4096;
 const CHECKPOINT_USED: usize = 40;
@@ -32,10 +31,21 @@ pub(crate) struct State {
     pub(crate) written: u64,
     /// Log offset up to which the log and everything derived survive a power cut.
     pub(crate) synced: u64,
-    /// Checksums of the `checkpoint` that was there before the last change of it, and after.
-    pub(crate) checkpoints: [u32; 2],
+    /// The `checkpoint` that was there before the last change of it, and after.
+    pub(crate) checkpoints: [Checkpoint; 2],
     /// Run of the machine.
     pub(crate) boot_id: String,
+}
+
+impl State {
+    /// Whether this store wrote the `checkpoint` that was found: the last or the one before, or part of
+    /// each, where a write or a sync failed half way. Otherwise the reference has been here since.
+    pub(crate) fn wrote(&self, found: &Checkpoint) -> bool {
+        let [before, now] = self.checkpoints.map(|checkpoint| checkpoint.encode());
+        let found = found.encode();
+        let joined_at = |at: usize| found[..at] == now[..at] && found[at..] == before[at..];
+        (0..=CHECKPOINT_USED).any(joined_at)
+    }
 }
 
 /// The file `apogee/state`.
@@ -94,8 +104,8 @@ fn encode(number: u64, state: &State) -> [u8; SIZE] {
         &number.to_be_bytes(),
         &state.written.to_be_bytes(),
         &state.synced.to_be_bytes(),
-        &state.checkpoints[0].to_be_bytes(),
-        &state.checkpoints[1].to_be_bytes(),
+        &state.checkpoints[0].encode(),
+        &state.checkpoints[1].encode(),
         &boot_id[..boot_id.len().min(36)],
     ];
     let mut at = 0;
@@ -119,8 +129,8 @@ fn decode(bytes: &[u8; SIZE]) -> Option<(u64, State)> {
         closed: u32_at(12)? == 1,
         written: u64_at(24)?,
         synced: u64_at(32)?,
-        checkpoints: [u32_at(40)?, u32_at(44)?],
-        boot_id: String::from_utf8_lossy(&bytes[48..84]).trim_end_matches('\0').to_owned(),
+        checkpoints: [Checkpoint::decode(&bytes[40..])?, Checkpoint::decode(&bytes[80..])?],
+        boot_id: String::from_utf8_lossy(&bytes[120..156]).trim_end_matches('\0').to_owned(),
     };
     Some((u64_at(16)?, state))
 }
@@ -149,15 +159,15 @@ impl Checkpoint {
             Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
             Err(error) => return Err(error),
         };
-        let field =
-            |index: usize| bytes[index * 8..].first_chunk().map_or(0, |b| i64::from_be_bytes(*b));
-        Ok(Checkpoint {
-            log_ms: field(0),
-            queues_ms: field(1),
-            index_ms: field(2),
-            master_flushed: field(3),
-            confirmed: field(4),
-        })
+        Ok(Self::decode(&bytes).unwrap_or_default())
+    }
+
+    /// Reads the fields at the start of `bytes`.
+    fn decode(bytes: &[u8]) -> Option<Checkpoint> {
+        let (fields, _) = bytes.as_chunks::<8>();
+        let [log_ms, queues_ms, index_ms, master_flushed, confirmed] =
+            fields.first_chunk()?.map(i64::from_be_bytes);
+        Some(Checkpoint { log_ms, queues_ms, index_ms, master_flushed, confirmed })
     }
 
     fn encode(&self) -> [u8; CHECKPOINT_USED] {
@@ -168,11 +178,6 @@ impl Checkpoint {
             bytes[index * 8..index * 8 + 8].copy_from_slice(&field.to_be_bytes());
         }
         bytes
-    }
-
-    /// Checksum by which a later start recognizes it.
-    pub(crate) fn checksum(&self) -> u32 {
-        crc32fast::hash(&self.encode())
     }
 
     /// Writes the file, durably.
@@ -242,7 +247,9 @@ mod tests {
         let (mut file, none) = StateFile::open(&disk, root).unwrap();
         assert_eq!(none, None);
         let boot_id = "0b6d3f5e-7c1a-4a7e-9d55-0123456789ab".to_owned();
-        let old = State { written: 5, synced: 4, checkpoints: [1, 2], boot_id, closed: false };
+        let checkpoints =
+            [1, 2].map(|log_ms| Checkpoint { log_ms, confirmed: 9, ..Checkpoint::default() });
+        let old = State { written: 5, synced: 4, checkpoints, boot_id, closed: false };
         let new = State { written: 9, closed: true, ..old.clone() };
         file.write(&old, true).unwrap();
         file.write(&new, true).unwrap();
@@ -253,5 +260,21 @@ mod tests {
         checkpoint.write(&disk, root).unwrap();
         assert_eq!(Checkpoint::read(&disk, root).unwrap(), checkpoint);
         assert_eq!(checkpoint.safe_ms(), 1000);
+    }
+
+    /// A checkpoint that was written in part is known as ours, wherever the write ended; another is not.
+    #[test]
+    fn torn_checkpoints_are_known() {
+        let checkpoint =
+            |ms: i64| Checkpoint { log_ms: ms, queues_ms: ms, ..Checkpoint::default() };
+        let checkpoints = [checkpoint(0x0101_0101), checkpoint(0x0202_0202)];
+        let state = State { checkpoints, ..State::default() };
+        let [before, now] = checkpoints.map(|checkpoint| checkpoint.encode());
+        for at in 0..=CHECKPOINT_USED {
+            let torn = [&now[..at], &before[at..]].concat();
+            assert!(state.wrote(&Checkpoint::decode(&torn).unwrap()), "{at}");
+        }
+        assert!(!state.wrote(&checkpoint(0x0303_0303)));
+        assert!(!state.wrote(&Checkpoint { index_ms: 5, ..checkpoints[1] }));
     }
 }
