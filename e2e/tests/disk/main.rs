@@ -31,7 +31,9 @@ const SEND_BATCH: i64 = 320;
 
 /// Files so small that the messages of one round fill several of each kind.
 const SMALL_FILES: [(&str, &str); 4] = [
-    ("mappedFileSizeCommitLog", "65536"),
+    // After a kill the reference derives from the last ten of these at most: what may not be derived yet, on a
+    // busy machine, has to fit into them.
+    ("mappedFileSizeCommitLog", "262144"),
     ("mappedFileSizeConsumeQueue", "1000"),
     ("maxHashSlotNum", "500"),
     ("maxIndexNum", "700"),
