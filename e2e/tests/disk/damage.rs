@@ -36,7 +36,8 @@ pub(crate) enum Kind {
 /// nothing else, goes on at exactly that offset in the log and in each queue, and still does so after
 /// one more start.
 pub(crate) fn ends_the_log([writer, reader]: [Peer; 2], kind: Kind, dir: &Path) -> Result<()> {
-    let settings = owned(&SMALL_FILES);
+    let mut settings = owned(&SMALL_FILES);
+    settings.insert("mappedFileSizeCommitLog".to_owned(), SEGMENT_BYTES.to_string());
     let mut cluster = Cluster::start(writer, dir, &settings)?;
     load::send(cluster.broker(), &Shape::new(TOPIC, "before"), BEFORE)?;
     let written = View::open(cluster.broker())?.topic(TOPIC, QUEUES)?;
