@@ -126,15 +126,12 @@ fn read_frame(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
 
 /// The broker that `target` names, asked from the name server when given one.
 pub(crate) fn find(target: &Target) -> Result<Endpoint, BenchError> {
-    match (&target.broker, &target.namesrv) {
-        (Some(broker), _) => {
+    match &target.broker {
+        Some(broker) => {
             let name = target.broker_name.clone().unwrap_or_else(|| "broker-a".into());
             Ok(Endpoint { name, addr: resolve(broker)? })
         }
-        (None, namesrv) => {
-            let namesrv = namesrv.as_deref().unwrap_or("127.0.0.1:9876");
-            find_by_route(resolve(namesrv)?, target)
-        }
+        None => find_by_route(resolve(target.namesrv())?, target),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args as ClapArgs, Subcommand};
+use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 
 use crate::admin::Endpoint;
 use crate::error::BenchError;
@@ -57,16 +57,30 @@ pub struct Target {
     pub no_create: bool,
 }
 
+/// The path that messages take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Via {
+    /// Frames encoded ahead: the figures are the broker's.
+    Raw,
+    /// The Rust SDK: the figures are an application's, the SDK's own cost included.
+    Sdk,
+}
+
 /// How hard to push.
 #[derive(Debug, Clone, ClapArgs)]
 pub struct LoadArgs {
     /// Whom to measure.
     #[command(flatten)]
     pub target: Target,
+    /// The path that messages take.
+    #[arg(long = "client", value_enum, default_value_t = Via::Raw)]
+    pub via: Via,
     /// Connections.
     #[arg(short, long, default_value_t = 4)]
     pub connections: usize,
     /// Requests without an answer per connection.
+    ///
+    /// The SDK's pull consumer has one for each of its queues instead.
     #[arg(short = 'f', long, default_value_t = 64)]
     pub in_flight: usize,
     /// Queues of the topic.
@@ -189,6 +203,14 @@ fn within<T: PartialOrd + std::fmt::Display>(
 }
 
 const LONGEST_S: f64 = 86_400.0;
+/// Messages that the SDK asks for with one pull.
+const SDK_PULL: u32 = 32;
+
+impl Target {
+    pub(crate) fn namesrv(&self) -> &str {
+        self.namesrv.as_deref().unwrap_or("127.0.0.1:9876")
+    }
+}
 
 impl LoadArgs {
     pub(crate) fn check(&self) -> Result<(), BenchError> {
@@ -198,11 +220,15 @@ impl LoadArgs {
         within("--size", self.size, 1..=limits::BODY_BYTES)?;
         within("--threads", self.threads, 1..=self.connections.min(limits::THREADS))?;
         within("--seconds", self.seconds, 0.001..=LONGEST_S)?;
-        within("--warmup", self.warmup, 0.0..=LONGEST_S)
-    }
-
-    pub(crate) fn progress(&self) -> bool {
-        !self.quiet
+        within("--warmup", self.warmup, 0.0..=LONGEST_S)?;
+        match &self.target.broker {
+            Some(broker) if self.via == Via::Sdk => Err(BenchError::Argument {
+                name: "--broker",
+                value: broker.clone(),
+                allowed: "--namesrv with --client sdk".into(),
+            }),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -222,5 +248,20 @@ impl SendArgs {
             body_bytes: self.load.size,
             batch: self.batch,
         }
+    }
+}
+
+impl PullArgs {
+    pub(crate) fn check(&self) -> Result<(), BenchError> {
+        self.load.check()?;
+        match self.load.via {
+            Via::Sdk => within("--max-messages", self.max_messages, SDK_PULL..=SDK_PULL),
+            Via::Raw => Ok(()),
+        }
+    }
+
+    /// Seconds that are not measured, and seconds that are, if not all.
+    pub(crate) fn window(&self) -> (f64, Option<f64>) {
+        if self.once { (0.0, None) } else { (self.load.warmup, Some(self.load.seconds)) }
     }
 }

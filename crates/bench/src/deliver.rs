@@ -2,23 +2,20 @@
 //! from the intended time of the send, carried in the body, to the arrival at the consumer, on one
 //! clock.
 
-use std::time::Duration;
-
 use crate::admin::{Admin, Endpoint};
 use crate::args::DeliverArgs;
 use crate::drive::{Drive, Measured};
 use crate::error::BenchError;
-use crate::measure::{Meter, Tally, Window};
+use crate::measure::{Meter, Tally};
 use crate::pull::lanes;
 use crate::puller::{AtEnd, Lane, PullShape, Puller};
 use crate::records::Records;
 use crate::ring::{STAMP_BYTES, Shape, wall_ms};
 use crate::scan::Scanner;
-use crate::send::{Schedule, Sender, new_poll, wait};
+use crate::send::{DRAIN, Schedule, Sender, new_poll, wait};
 
 /// What a push consumer asks for.
 const SUSPEND_MS: u32 = 15_000;
-const DRAIN: Duration = Duration::from_secs(5);
 
 /// Runs `bench deliver`.
 pub(crate) fn run(args: &DeliverArgs, endpoint: &Endpoint) -> Result<Measured, BenchError> {
@@ -27,15 +24,7 @@ pub(crate) fn run(args: &DeliverArgs, endpoint: &Endpoint) -> Result<Measured, B
     for lane in &mut lanes {
         lane.offset = lane.max;
     }
-    let drive = Drive {
-        threads: 1,
-        window: Window::new(
-            Duration::from_secs_f64(load.warmup),
-            Some(Duration::from_secs_f64(load.seconds)),
-        ),
-        server_pids: &load.server_pids,
-        progress: load.progress(),
-    };
+    let drive = Drive { threads: 1, ..Drive::of(load, load.warmup, Some(load.seconds)) };
     let send_shape = Shape {
         topic: load.target.topic.clone(),
         broker: endpoint.name.clone(),

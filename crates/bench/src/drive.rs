@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::Duration;
 
+use crate::args::LoadArgs;
 use crate::clock::Clock;
 use crate::error::BenchError;
 use crate::measure::{Live, Meter, Tally, Window};
@@ -37,7 +38,18 @@ pub(crate) struct Edge {
 
 const STEP: Duration = Duration::from_millis(100);
 
-impl Drive<'_> {
+impl<'a> Drive<'a> {
+    /// As `load` says: `length` seconds after `warmup` seconds, or until the work is done.
+    pub(crate) fn of(load: &'a LoadArgs, warmup: f64, length: Option<f64>) -> Drive<'a> {
+        let seconds = Duration::from_secs_f64;
+        Drive {
+            threads: load.threads,
+            window: Window::new(seconds(warmup), length.map(seconds)),
+            server_pids: &load.server_pids,
+            progress: !load.quiet,
+        }
+    }
+
     /// Runs `work(thread index, meter)` on every thread until all have ended.
     pub(crate) fn run<W>(&self, work: W) -> Result<Measured, BenchError>
     where

@@ -104,6 +104,22 @@ pub enum BenchError {
         /// What the system said.
         source: io::Error,
     },
+    /// The SDK failed at something that the run needs.
+    #[error("the SDK could not {what}: {source}")]
+    Sdk {
+        /// What was tried.
+        what: &'static str,
+        /// What the SDK said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The consumers of `bench deliver` did not get to share the queues out.
+    #[error("{queues} queues were not shared out among the consumers in {seconds} s")]
+    NotShared {
+        /// Queues of the topic.
+        queues: usize,
+        /// How long that was waited for.
+        seconds: u64,
+    },
     /// A worker thread panicked.
     #[error("a generator thread panicked")]
     Panicked,

@@ -6,6 +6,8 @@
 //! correlation number, the code, and (pull) the next offset. One thread costs well under a
 //! microsecond of CPU per message, so that a figure is the broker's and not the generator's.
 //!
+//! `--client sdk` sends the same loads through the Rust SDK ([`client`]) and labels them so.
+//!
 //! **Modes**: [`Command::Send`], [`Command::Pull`], [`Command::Deliver`] (end to end), and three
 //! yardsticks: [`Command::NullServer`] answers and stores nothing (the ceiling), [`Command::Disk`]
 //! times the disk alone, [`Command::Probe`] waits for a broker's first accepted message.
@@ -14,8 +16,8 @@
 //! broker cannot hide behind a stalled generator), else from the moment it was handed to the socket.
 //! Only what is answered inside the window counts. Everything is bounded by [`limits`].
 //!
-//! **Absent**: retries, TLS, compression, and any code of the broker or of `wire`, so that a fault
-//! there cannot hide here. This crate reads the real clock, opens real sockets and starts real
+//! **Absent**: retries, TLS, compression, and in the raw path any code of the broker or of `wire`, so
+//! that a fault there cannot hide here. This crate reads the real clock, opens real sockets and starts real
 //! threads: it measures the machine and is no part of the simulated product.
 //!
 //! Start at [`run`].
@@ -45,12 +47,13 @@ mod records;
 mod report;
 mod ring;
 mod scan;
+mod sdk;
 mod send;
 mod slots;
 mod socket;
 
 pub use args::{Args, Command, DeliverArgs, DiskArgs, LoadArgs, NullServerArgs, ProbeArgs};
-pub use args::{PullArgs, SendArgs, Target};
+pub use args::{PullArgs, SendArgs, Target, Via};
 pub use disk::DiskReport;
 pub use error::BenchError;
 pub use probe::first_accepted;

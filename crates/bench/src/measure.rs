@@ -133,6 +133,10 @@ impl<'a> Meter<'a> {
         self.clock.now_ns()
     }
 
+    pub(crate) fn clock(&self) -> Clock {
+        self.clock
+    }
+
     /// Ends a pass: publishes its counts and moves from one phase to the next when it is time.
     /// True once the window is over.
     pub(crate) fn tick(&mut self, now_ns: u64) -> bool {
@@ -199,10 +203,15 @@ impl<'a> Meter<'a> {
 
     /// Counts one failed answer, whatever the phase: a warm-up that fails is worth knowing.
     pub(crate) fn refused(&mut self, head: &Head<'_>) {
+        self.failed(head.code, || scan::remark(head.header));
+    }
+
+    /// The same for whoever has no answer's head.
+    pub(crate) fn failed(&mut self, code: i32, remark: impl FnOnce() -> String) {
         self.pass.failed += 1;
         let errors = &mut self.tally.errors;
-        if errors.len() < limits::ERROR_CODES || errors.contains_key(&head.code) {
-            errors.entry(head.code).or_insert_with(|| (0, scan::remark(head.header))).0 += 1;
+        if errors.len() < limits::ERROR_CODES || errors.contains_key(&code) {
+            errors.entry(code).or_insert_with(|| (0, remark())).0 += 1;
         } else if let Some(mut last) = errors.last_entry() {
             last.get_mut().0 += 1;
         }

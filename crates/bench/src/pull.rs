@@ -1,12 +1,10 @@
 //! `bench pull`: reads a backlog as fast as it is served.
 
-use std::time::Duration;
-
 use crate::admin::{Admin, Endpoint};
 use crate::args::PullArgs;
 use crate::drive::{Drive, Measured};
 use crate::error::BenchError;
-use crate::measure::{Meter, Tally, Window};
+use crate::measure::{Meter, Tally};
 use crate::puller::{AtEnd, Lane, PullShape, Puller};
 use crate::scan::Scanner;
 use crate::send::{new_poll, wait};
@@ -36,15 +34,8 @@ pub(crate) fn run(args: &PullArgs, endpoint: &Endpoint) -> Result<Measured, Benc
         suspend_ms: 0,
         at_end: if args.once { AtEnd::Stop } else { AtEnd::Again },
     };
-    let length = (!args.once).then(|| Duration::from_secs_f64(load.seconds));
-    let warmup = if args.once { 0.0 } else { load.warmup };
-    let drive = Drive {
-        threads: load.threads,
-        window: Window::new(Duration::from_secs_f64(warmup), length),
-        server_pids: &load.server_pids,
-        progress: load.progress(),
-    };
-    drive.run(|thread, meter| {
+    let (warmup, length) = args.window();
+    Drive::of(load, warmup, length).run(|thread, meter| {
         let mine = (thread..load.connections).step_by(load.threads);
         let connect = |connection: usize| {
             let share = lanes.iter().skip(connection).step_by(load.connections);

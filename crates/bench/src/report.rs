@@ -8,11 +8,11 @@ use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
 use crate::admin::{Admin, Endpoint, find, resolve};
-use crate::args::{Args, Command, LoadArgs};
+use crate::args::{Args, Command, LoadArgs, Via};
 use crate::drive::Measured;
 use crate::error::BenchError;
 use crate::null_server::NullServer;
-use crate::{deliver, disk, probe, pull, send};
+use crate::{deliver, disk, probe, pull, sdk, send};
 
 /// Latency percentiles in microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -45,9 +45,9 @@ impl Percentiles {
 /// How often one failure code came.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ErrorCount {
-    /// Response code.
+    /// Response code; -1 for failures of the SDK without one.
     pub code: i32,
-    /// Answers with it, warm-up included.
+    /// Failures with it, warm-up included.
     pub count: u64,
     /// Remark of the first one.
     pub remark: String,
@@ -80,7 +80,7 @@ pub struct ServerUse {
 pub struct Report {
     /// `send`, `pull` or `deliver`.
     pub mode: String,
-    /// The path the messages took; always `raw` here.
+    /// The path the messages took: `raw` or `sdk`.
     pub client: String,
     /// Address of the broker.
     pub broker: String,
@@ -164,16 +164,22 @@ fn measure(command: &Command) -> Result<Report, BenchError> {
         Command::Send(send) => {
             send.check()?;
             let endpoint = prepare(&send.load)?;
-            let measured = send::run(send, &endpoint)?;
+            let measured = match send.load.via {
+                Via::Raw => send::run(send, &endpoint)?,
+                Via::Sdk => sdk::send(send)?,
+            };
             let mut report = Report::new("send", &send.load, &endpoint, measured);
             report.batch = send.batch;
             report.rate = send.rate;
             Ok(report)
         }
         Command::Pull(pull) => {
-            pull.load.check()?;
+            pull.check()?;
             let endpoint = find(&pull.load.target)?;
-            let measured = pull::run(pull, &endpoint)?;
+            let measured = match pull.load.via {
+                Via::Raw => pull::run(pull, &endpoint)?,
+                Via::Sdk => sdk::pull(pull)?,
+            };
             let mut report = Report::new("pull", &pull.load, &endpoint, measured);
             report.batch = pull.max_messages as usize;
             Ok(report)
@@ -181,7 +187,10 @@ fn measure(command: &Command) -> Result<Report, BenchError> {
         Command::Deliver(deliver) => {
             deliver.load.check()?;
             let endpoint = prepare(&deliver.load)?;
-            let measured = deliver::run(deliver, &endpoint)?;
+            let measured = match deliver.load.via {
+                Via::Raw => deliver::run(deliver, &endpoint)?,
+                Via::Sdk => sdk::deliver(deliver)?,
+            };
             let mut report = Report::new("deliver", &deliver.load, &endpoint, measured);
             report.rate = Some(deliver.rate);
             Ok(report)
@@ -230,7 +239,10 @@ impl Report {
         let errors = tally.errors.into_iter();
         Report {
             mode: mode.into(),
-            client: "raw".into(),
+            client: match load.via {
+                Via::Raw => "raw".into(),
+                Via::Sdk => "sdk".into(),
+            },
             broker: endpoint.addr.to_string(),
             connections: load.connections,
             in_flight: load.in_flight,

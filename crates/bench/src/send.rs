@@ -6,7 +6,7 @@ use crate::admin::Endpoint;
 use crate::args::SendArgs;
 use crate::drive::{Drive, Measured};
 use crate::error::BenchError;
-use crate::measure::{Meter, Tally, Window};
+use crate::measure::{Meter, Tally};
 use crate::poll::Poll;
 use crate::ring::{Ring, STAMP_BYTES, Shape, wall_ms};
 use crate::scan::Scanner;
@@ -14,7 +14,7 @@ use crate::slots::Slots;
 use crate::socket::{Filled, Socket};
 
 /// Longest wait for the answers to what was sent before the end.
-const DRAIN: Duration = Duration::from_secs(5);
+pub(crate) const DRAIN: Duration = Duration::from_secs(5);
 
 /// One connection that sends.
 #[derive(Debug)]
@@ -155,14 +155,8 @@ impl Gather {
 pub(crate) fn run(args: &SendArgs, endpoint: &Endpoint) -> Result<Measured, BenchError> {
     let load = &args.load;
     let shape = args.shape(endpoint);
-    let length = args.messages.is_none().then(|| Duration::from_secs_f64(load.seconds));
-    let drive = Drive {
-        threads: load.threads,
-        window: Window::new(Duration::from_secs_f64(load.warmup), length),
-        server_pids: &load.server_pids,
-        progress: load.progress(),
-    };
-    drive.run(|thread, meter| {
+    let length = args.messages.is_none().then_some(load.seconds);
+    Drive::of(load, load.warmup, length).run(|thread, meter| {
         let mine = (thread..load.connections).step_by(load.threads);
         let connect = |i| Sender::connect(endpoint, &shape, load.in_flight, i as u32);
         let senders = mine.map(connect).collect::<Result<Vec<_>, _>>()?;

@@ -3,6 +3,7 @@
 
 mod consuming;
 mod managing;
+mod measuring;
 mod sending;
 
 use std::collections::BTreeMap;
@@ -35,7 +36,7 @@ fn main() -> Result<ExitCode> {
     // RUST_LOG=client=debug shows what the clients do.
     let filter = tracing_subscriber::EnvFilter::from_default_env();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let steady: [(&str, Case); 15] = cases![
+    let steady: [(&str, Case); 16] = cases![
         sending::messages_arrive_as_sent,
         sending::batches_and_oneway,
         sending::invalid_messages_are_refused,
@@ -51,6 +52,7 @@ fn main() -> Result<ExitCode> {
         consuming::pulling_seeks_and_commits,
         managing::topics_are_created_described_deleted,
         managing::commands_print_json_lines,
+        measuring::bench_through_the_sdk,
     ];
     // These end and start their server, one at a time.
     let restarting: [(&str, Case); 2] =
