@@ -50,7 +50,7 @@ pub(crate) fn pull(
         (Get::Ready(got), Some(hold)) if is_end(got.status, pull.offset) => {
             out.later(Box::pin(pull.hold(hold)));
         }
-        (Get::Ready(got), _) => pull.answer(&got, out),
+        (Get::Ready(got), _) => pull.answer(got, out),
         (Get::Cold(cold), _) => out.later(Box::pin(async move {
             let mut out = Replies::default();
             let got = pull.warmed(cold).await;
@@ -236,13 +236,13 @@ impl Pull {
 
     fn answer_read(&self, got: Result<Got, ReadError>, out: &mut Replies) {
         match got {
-            Ok(got) => self.answer(&got, out),
+            Ok(got) => self.answer(got, out),
             Err(error) => reply::refuse_to(out, self.to, &Refusal::Read(error)),
         }
     }
 
     /// Writes the answer: the header is complete whatever was found, the messages are slices of the log.
-    fn answer(&self, got: &Got, out: &mut Replies) {
+    fn answer(&self, got: Got, out: &mut Replies) {
         let (code, remark) = outcome(got.status, self.offset);
         let response = PullResponse {
             suggest_which_broker_id: 0,
@@ -257,7 +257,7 @@ impl Pull {
         let mut writer = FrameWriter::response(out.head(), self.to, code).remark(remark);
         response.encode(&mut writer);
         writer.finish_before(got.bytes);
-        got.slices.iter().for_each(|slice| out.body(slice.clone()));
+        got.slices.into_iter().for_each(|slice| out.body(slice));
     }
 }
 
