@@ -239,16 +239,12 @@ impl Broker {
 
     /// Answers success once the tables are written and registered.
     pub(crate) fn answer_when_announced(&self, frame: &Frame<'_>, out: &mut Replies) {
-        let announced = self.announced();
-        let to = (!frame.is_oneway()).then(|| frame.reply_to());
-        out.later(Box::pin(async move {
-            announced.await;
-            let mut out = Replies::default();
-            if let Some(to) = to {
-                reply::ok_to(&mut out, to);
-            }
-            out
-        }));
+        answer_after(self.announced(), frame, out);
+    }
+
+    /// Answers success once the tables are written, whether name servers can be reached or not.
+    pub(crate) fn answer_when_written(&self, frame: &Frame<'_>, out: &mut Replies) {
+        answer_after(self.persister.round(), frame, out);
     }
 
     pub(crate) fn take_pass(&self) -> Pass {
@@ -263,6 +259,23 @@ impl Broker {
             passes.push(pass);
         }
     }
+}
+
+/// Answers success after something else.
+fn answer_after(
+    done: impl Future<Output = ()> + Send + 'static,
+    frame: &Frame<'_>,
+    out: &mut Replies,
+) {
+    let to = (!frame.is_oneway()).then(|| frame.reply_to());
+    out.later(Box::pin(async move {
+        done.await;
+        let mut out = Replies::default();
+        if let Some(to) = to {
+            reply::ok_to(&mut out, to);
+        }
+        out
+    }));
 }
 
 /// What every stored message says about this broker.

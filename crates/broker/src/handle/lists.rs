@@ -64,6 +64,6 @@ pub(crate) fn create_groups(
     for config in list.group_config_list {
         broker.groups.put(config, now_ms)?;
     }
-    broker.answer_when_announced(frame, out);
+    broker.answer_when_written(frame, out);
     Ok(())
 }

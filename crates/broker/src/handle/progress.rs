@@ -23,7 +23,7 @@ pub(crate) fn delete_group(
         broker.offsets.remove_group(&group);
     }
     tracing::info!(%group, with_offsets = header.clean_offset, "group deleted");
-    broker.answer_when_announced(frame, out);
+    broker.answer_when_written(frame, out);
 }
 
 /// 314: gives one group the offsets of another, in one topic or, unlike in the reference, whose loop over them does

@@ -27,25 +27,30 @@ pub(crate) fn update(broker: &Broker, frame: &Frame<'_>, out: &mut Replies) -> R
     let before = broker.live.change(&broker.store, &pairs, now_ms)?;
     let after = broker.live.owned();
     tracing::info!(?pairs, "settings changed by request");
-    apply(broker, &before, &after, now_ms)?;
-    broker.answer_when_announced(frame, out);
+    if apply(broker, &before, &after, now_ms)? {
+        broker.answer_when_announced(frame, out);
+    } else {
+        broker.answer_when_written(frame, out);
+    }
     Ok(())
 }
 
-/// What a change does besides being read at the next use.
+/// What a change does besides being read at the next use. Whether name servers must hear of it.
 fn apply(
     broker: &Broker,
     before: &BrokerSettings,
     after: &BrokerSettings,
     now_ms: i64,
-) -> Result<(), Refusal> {
+) -> Result<bool, Refusal> {
     broker.groups.set_auto_create(after.auto_create_group);
-    if after.permission != before.permission {
+    let mut news = after.permission != before.permission;
+    if news {
         broker.topics.touch(now_ms);
     }
     if after.auto_create_topic && broker.topics.get(AUTO_CREATE_TOPIC).is_none() {
         let perm = perm::READ | perm::WRITE | perm::INHERIT;
-        broker.topics.put(topic::config(AUTO_CREATE_TOPIC, after.default_queues, perm), now_ms)?;
+        let template = topic::config(AUTO_CREATE_TOPIC, after.default_queues, perm);
+        news |= broker.topics.put(template, now_ms)?;
     }
-    Ok(())
+    Ok(news)
 }
