@@ -124,7 +124,14 @@ pub fn bodies(data: &[u8]) {
     }
     types! {
         HeartbeatData TopicRouteData ClusterInfo TopicConfigs SubscriptionGroups LockBatchRequest
-        LockBatchResponse ConsumerIdList TopicList KVTable
+        LockBatchResponse ConsumerIdList TopicList KVTable TopicConfigList SubscriptionGroupList
+        CorrectionOffsets
+    }
+    if let Ok(first) = body::read::<ResetOffsets>(data) {
+        assert_eq!(body::read(&first.encode()), Ok(first));
+    }
+    if let Ok(first) = body::read::<ConsumerStatus>(data) {
+        assert_eq!(body::read(&first.encode()), Ok(first));
     }
     for version in [36, 412, 493] {
         let _ = RegisterBrokerBody::decode(data, version);

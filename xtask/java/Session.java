@@ -6,7 +6,8 @@ import java.io.PrintStream;
  * The scenario's side of the conversation with the recorder, over standard input and output.
  *
  * <pre>
- * want CODE ANSWER VARIANT    an exchange that the next step causes; ANSWER is a response code, "oneway" or "pushed"
+ * want CODE ANSWER VARIANT    an exchange that the next step causes; ANSWER is a response code, "oneway", "pushed",
+ *                             or "client:CODE" where the server asks and the client answers
  * begin                       recorder answers "go"
  * end                         recorder looks for what was wanted and answers "go"
  * </pre>

@@ -5,8 +5,10 @@ use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use arc_swap::Guard;
 use bytes::Bytes;
 use env::Env;
+use env::settings::SettingsFile;
 use parking_lot::Mutex;
 use store::{Durability, FlushDiskType, SCHEDULE_TOPIC, Store};
 use wire::flags::perm;
@@ -16,6 +18,7 @@ use wire::{Frame, Replies};
 use crate::clients::Clients;
 use crate::group::Groups;
 use crate::handle::{client, send::Pass};
+use crate::live::LiveSettings;
 use crate::locks::QueueLocks;
 use crate::offset::Offsets;
 use crate::persist::{self, Persister};
@@ -37,8 +40,7 @@ pub struct Broker(Arc<Inner>);
 /// What the handlers work with.
 pub struct Inner {
     pub(crate) env: Env,
-    pub(crate) settings: BrokerSettings,
-    pub(crate) effective_settings: String,
+    pub(crate) live: LiveSettings,
     pub(crate) store: Store,
     pub(crate) topics: Topics,
     pub(crate) groups: Groups,
@@ -78,8 +80,8 @@ pub struct Deps {
     pub namesrv: String,
     /// Address that clients are told.
     pub advertised: SocketAddr,
-    /// The settings in effect as `key=value` lines, for whoever asks (26).
-    pub effective_settings: String,
+    /// The file that the settings come from, to be changed along with them (25).
+    pub settings_file: Option<SettingsFile>,
 }
 
 /// Why a broker cannot be opened.
@@ -118,9 +120,8 @@ impl Broker {
             stamp: stamp(&settings),
             unique_keys: UniqKeys::new(advertised.ip(), salt as u16, (salt >> 16) as u32),
             passes: Mutex::default(),
-            effective_settings: deps.effective_settings,
+            live: LiveSettings::new(settings, deps.settings_file),
             store: deps.store,
-            settings,
             env,
         }));
         broker.load()?;
@@ -178,6 +179,11 @@ impl Broker {
         }
     }
 
+    /// The settings in effect now. Not to be kept over a wait.
+    pub(crate) fn settings(&self) -> Guard<Arc<BrokerSettings>> {
+        self.live.get()
+    }
+
     /// Resolves when the log up to `end` is as durable as an answer to a send promises.
     pub(crate) async fn stored(&self, end: u64) -> Result<(), Refusal> {
         if !self.syncs() {
@@ -233,20 +239,18 @@ impl Broker {
 
     /// Answers success once the tables are written and registered.
     pub(crate) fn answer_when_announced(&self, frame: &Frame<'_>, out: &mut Replies) {
-        let announced = self.announced();
-        let to = (!frame.is_oneway()).then(|| frame.reply_to());
-        out.later(Box::pin(async move {
-            announced.await;
-            let mut out = Replies::default();
-            if let Some(to) = to {
-                reply::ok_to(&mut out, to);
-            }
-            out
-        }));
+        answer_after(self.announced(), frame, out);
+    }
+
+    /// Answers success once the tables are written, whether name servers can be reached or not.
+    pub(crate) fn answer_when_written(&self, frame: &Frame<'_>, out: &mut Replies) {
+        answer_after(self.persister.round(), frame, out);
     }
 
     pub(crate) fn take_pass(&self) -> Pass {
-        self.passes.lock().pop().unwrap_or_default()
+        let mut pass = self.passes.lock().pop().unwrap_or_default();
+        pass.max_body = self.settings().max_message_bytes;
+        pass
     }
 
     pub(crate) fn recycle(&self, pass: Pass) {
@@ -255,6 +259,23 @@ impl Broker {
             passes.push(pass);
         }
     }
+}
+
+/// Answers success after something else.
+fn answer_after(
+    done: impl Future<Output = ()> + Send + 'static,
+    frame: &Frame<'_>,
+    out: &mut Replies,
+) {
+    let to = (!frame.is_oneway()).then(|| frame.reply_to());
+    out.later(Box::pin(async move {
+        done.await;
+        let mut out = Replies::default();
+        if let Some(to) = to {
+            reply::ok_to(&mut out, to);
+        }
+        out
+    }));
 }
 
 /// What every stored message says about this broker.

@@ -29,6 +29,8 @@ pub struct Clients {
 struct Registry {
     consumers: HashMap<String, ConsumerGroup>,
     producers: HashMap<String, HashMap<u64, Member>>,
+    /// Connections of producers by client id; of several, the one that was heard of last.
+    producer_ids: HashMap<String, Arc<Peer>>,
     /// Groups of each connection, so that its end costs what it joined and not what exists.
     joined: HashMap<u64, Joined>,
 }
@@ -221,6 +223,11 @@ impl Clients {
         }
     }
 
+    /// The connection of the producer with that client id.
+    pub fn producer(&self, client_id: &str) -> Option<Arc<Peer>> {
+        self.registry.read().producer_ids.get(client_id).cloned()
+    }
+
     /// Looks at a consumer group under the lock.
     pub fn with_group<T>(&self, group: &str, look: impl FnOnce(&ConsumerGroup) -> T) -> Option<T> {
         self.registry.read().consumers.get(group).map(look)
@@ -237,7 +244,28 @@ impl Registry {
             joined.producers.insert(group.clone());
         }
         let members = self.producers.entry(group).or_default();
-        members.insert(sender.peer.id(), Member::new(sender, client_id, BTreeMap::new()));
+        let member = Member::new(sender, client_id, BTreeMap::new());
+        if let Some(old) = members.insert(sender.peer.id(), member)
+            && old.client_id != client_id
+        {
+            self.forget_producer(&old);
+        }
+        self.producer_ids.insert(client_id.to_owned(), Arc::clone(sender.peer));
+    }
+
+    /// Forgets the client id of a producer that left a group, unless it is in another one.
+    fn forget_producer(&mut self, left: &Member) {
+        let peer = left.peer.id();
+        let is_same = |member: &Member| member.client_id == left.client_id;
+        let in_group = |group: &String| {
+            self.producers.get(group).and_then(|members| members.get(&peer)).is_some_and(is_same)
+        };
+        let stays =
+            self.joined.get(&peer).is_some_and(|joined| joined.producers.iter().any(in_group));
+        if !stays && self.producer_ids.get(&left.client_id).is_some_and(|known| known.id() == peer)
+        {
+            self.producer_ids.remove(&left.client_id);
+        }
     }
 
     fn join_consumers(
@@ -283,11 +311,13 @@ impl Registry {
         if let Some(joined) = self.joined.get_mut(&peer) {
             joined.producers.remove(group);
         }
-        if let Some(members) = self.producers.get_mut(group) {
-            members.remove(&peer);
-            if members.is_empty() {
-                self.producers.remove(group);
-            }
+        let Some(members) = self.producers.get_mut(group) else { return };
+        let left = members.remove(&peer);
+        if members.is_empty() {
+            self.producers.remove(group);
+        }
+        if let Some(left) = left {
+            self.forget_producer(&left);
         }
     }
 

@@ -27,7 +27,7 @@ const SYSTEM_PREFIX: &str = "CID_RMQ_SYS_";
 /// The table of groups.
 pub struct Groups {
     table: RwLock<Table>,
-    auto_create: bool,
+    auto_create: AtomicBool,
     dirty: AtomicBool,
 }
 
@@ -66,7 +66,7 @@ impl Groups {
         let groups =
             SYSTEM_GROUPS.iter().map(|name| ((*name).to_owned(), Arc::new(config(name)))).collect();
         let table = RwLock::new(Table { groups, ..Table::default() });
-        Groups { table, auto_create, dirty: AtomicBool::new(true) }
+        Groups { table, auto_create: AtomicBool::new(auto_create), dirty: AtomicBool::new(true) }
     }
 
     /// The group, created if it is unknown and may be (any look-up creates, as in the reference).
@@ -74,7 +74,7 @@ impl Groups {
         if let Some(group) = self.table.read().groups.get(name) {
             return Some(Arc::clone(group));
         }
-        let allowed = self.auto_create || name.starts_with(SYSTEM_PREFIX);
+        let allowed = self.auto_create.load(Ordering::Relaxed) || name.starts_with(SYSTEM_PREFIX);
         if !allowed || check_name(name).is_err() {
             return None;
         }
@@ -101,6 +101,21 @@ impl Groups {
         bump(&mut table.version, now_ms);
         self.dirty.store(true, Ordering::Release);
         Ok(())
+    }
+
+    /// Removes a group and what it was forbidden; nothing if it does not exist.
+    pub fn remove(&self, name: &str, now_ms: i64) {
+        let mut table = self.table.write();
+        let forbidden = table.forbidden.remove(name).is_some();
+        if table.groups.remove(name).is_some() || forbidden {
+            bump(&mut table.version, now_ms);
+            self.dirty.store(true, Ordering::Release);
+        }
+    }
+
+    /// Sets `autoCreateSubscriptionGroup`.
+    pub fn set_auto_create(&self, enabled: bool) {
+        self.auto_create.store(enabled, Ordering::Relaxed);
     }
 
     /// Whether reading `topic` is forbidden to `group` (bit 2 of the forbidden table).

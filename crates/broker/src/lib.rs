@@ -10,6 +10,7 @@ pub mod clients;
 pub mod group;
 mod handle;
 pub mod limits;
+pub mod live;
 pub mod locks;
 mod message;
 pub mod offset;

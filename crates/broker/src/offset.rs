@@ -2,10 +2,11 @@
 //!
 //! The table is memory; the persister writes it every `flushConsumerOffsetInterval` and at stop, so a crash of the
 //! process loses at most that much progress (messages are delivered again, never skipped). Offsets are neither
-//! checked against the queue nor kept from moving back: an administrator's reset is an ordinary commit.
+//! checked against the queue nor kept from moving back. A reset by an administrator stands until the queue's
+//! consumer has heard of it, whatever that commits meanwhile (222).
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use serde_json::{Map, Value};
@@ -18,15 +19,43 @@ use crate::topic::bump;
 #[derive(Default)]
 pub struct Offsets {
     table: Mutex<Table>,
+    /// Resets that consumers have not heard of; mostly none, which spares a pull the lock.
+    resets: AtomicUsize,
     dirty: AtomicBool,
 }
 
 #[derive(Default)]
 struct Table {
-    /// topic → group → queue → next offset to consume. Two levels so that a look-up needs no joined key.
-    topics: HashMap<String, HashMap<String, BTreeMap<i32, i64>>>,
+    /// topic → group → queue → progress. Two levels so that a look-up needs no joined key.
+    topics: HashMap<String, HashMap<String, Queues>>,
     entries: usize,
     version: DataVersion,
+}
+
+/// The progress of one group in the queues of one topic.
+type Queues = BTreeMap<i32, Progress>;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Progress {
+    /// Next offset to consume.
+    offset: i64,
+    /// Whether an administrator set it, and the queue's consumer has not heard of it yet.
+    reset: bool,
+}
+
+impl Progress {
+    fn committed(offset: i64) -> Progress {
+        Progress { offset, reset: false }
+    }
+}
+
+/// What became of a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Committed {
+    /// It is the group's progress.
+    Taken,
+    /// An administrator reset the queue, and its consumer has not heard of it: what it has done since counts no more.
+    Reset,
 }
 
 /// Why a commit was refused.
@@ -45,39 +74,115 @@ impl Offsets {
         group: &str,
         queue: i32,
         offset: i64,
+    ) -> Result<Committed, CommitError> {
+        let mut table = self.table.lock();
+        match table.find(topic, group, queue) {
+            Some(known) if known.reset => return Ok(Committed::Reset),
+            Some(known) => known.offset = offset,
+            None => table.insert(topic, group, queue, Progress::committed(offset))?,
+        }
+        self.mark_dirty();
+        Ok(Committed::Taken)
+    }
+
+    /// Makes `group` go on at `offset`: its consumer hears of it with its next pull, and until then its commits are
+    /// not taken. That it has not heard of it is forgotten with the process.
+    pub fn reset(
+        &self,
+        topic: &str,
+        group: &str,
+        queue: i32,
+        offset: i64,
     ) -> Result<(), CommitError> {
         let mut table = self.table.lock();
-        if let Some(known) = table
-            .topics
-            .get_mut(topic)
-            .and_then(|groups| groups.get_mut(group))
-            .and_then(|q| q.get_mut(&queue))
-        {
-            *known = offset;
-        } else {
-            if table.entries >= limits::OFFSETS {
-                return Err(CommitError::Full(table.entries));
-            }
-            table.entries += 1;
-            let groups = table.topics.entry(topic.to_owned()).or_default();
-            groups.entry(group.to_owned()).or_default().insert(queue, offset);
+        let progress = Progress { offset, reset: true };
+        let known = table.find(topic, group, queue).map(|known| std::mem::replace(known, progress));
+        if known.is_none() {
+            table.insert(topic, group, queue, progress)?;
         }
-        self.dirty.store(true, Ordering::Release);
+        if known.is_none_or(|known| !known.reset) {
+            self.resets.fetch_add(1, Ordering::AcqRel);
+        }
+        self.mark_dirty();
         Ok(())
+    }
+
+    /// Where the consumer of a queue has to go on if it has not heard of a reset; it counts as told.
+    pub fn take_reset(&self, topic: &str, group: &str, queue: i32) -> Option<i64> {
+        if self.resets.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        let mut table = self.table.lock();
+        let known = table.find(topic, group, queue).filter(|known| known.reset)?;
+        known.reset = false;
+        self.resets.fetch_sub(1, Ordering::AcqRel);
+        Some(known.offset)
     }
 
     /// The offset that was committed last, if any.
     pub fn query(&self, topic: &str, group: &str, queue: i32) -> Option<i64> {
-        self.table.lock().topics.get(topic)?.get(group)?.get(&queue).copied()
+        self.table.lock().find(topic, group, queue).map(|known| known.offset)
+    }
+
+    /// Progress of every group in `topic`, by group and queue.
+    pub fn of_topic(&self, topic: &str) -> BTreeMap<String, BTreeMap<i32, i64>> {
+        let table = self.table.lock();
+        let groups = table.topics.get(topic).into_iter().flatten();
+        let offsets =
+            |queues: &Queues| queues.iter().map(|(id, known)| (*id, known.offset)).collect();
+        groups.map(|(group, queues)| (group.clone(), offsets(queues))).collect()
+    }
+
+    /// Topics in which `group` has offsets.
+    pub fn topics_of(&self, group: &str) -> Vec<String> {
+        let table = self.table.lock();
+        let topics = table.topics.iter().filter(|(_, groups)| groups.contains_key(group));
+        topics.map(|(topic, _)| topic.clone()).collect()
+    }
+
+    /// Gives `to` the progress that `from` has in `topic`, in place of its own; nothing if `from` has none.
+    pub fn copy(&self, topic: &str, from: &str, to: &str) -> Result<(), CommitError> {
+        let mut table = self.table.lock();
+        let Some(groups) = table.topics.get(topic).filter(|_| from != to) else { return Ok(()) };
+        let Some(queues) = groups.get(from) else { return Ok(()) };
+        let queues: Queues =
+            queues.iter().map(|(id, known)| (*id, Progress::committed(known.offset))).collect();
+        let left = table.entries - groups.get(to).map_or(0, Queues::len);
+        if left + queues.len() > limits::OFFSETS {
+            return Err(CommitError::Full(table.entries));
+        }
+        table.entries = left + queues.len();
+        let groups = table.topics.entry(topic.to_owned()).or_default();
+        let replaced = groups.insert(to.to_owned(), queues);
+        self.forget_resets(replaced.iter());
+        self.mark_dirty();
+        Ok(())
     }
 
     /// Forgets every offset of `topic`.
     pub fn remove_topic(&self, topic: &str) {
         let mut table = self.table.lock();
         if let Some(groups) = table.topics.remove(topic) {
-            table.entries -= groups.values().map(BTreeMap::len).sum::<usize>();
-            self.dirty.store(true, Ordering::Release);
+            table.entries -= groups.values().map(Queues::len).sum::<usize>();
+            self.forget_resets(groups.values());
+            self.mark_dirty();
         }
+    }
+
+    /// Forgets every offset of `group`.
+    pub fn remove_group(&self, group: &str) {
+        let mut table = self.table.lock();
+        let removed: Vec<Queues> =
+            table.topics.values_mut().filter_map(|groups| groups.remove(group)).collect();
+        table.topics.retain(|_, groups| !groups.is_empty());
+        table.entries -= removed.iter().map(Queues::len).sum::<usize>();
+        self.forget_resets(removed.iter());
+        self.mark_dirty();
+    }
+
+    fn forget_resets<'a>(&self, removed: impl Iterator<Item = &'a Queues>) {
+        let resets = removed.flat_map(Queues::values).filter(|known| known.reset).count();
+        self.resets.fetch_sub(resets, Ordering::AcqRel);
     }
 
     /// Marks the table as changed.
@@ -99,7 +204,7 @@ impl Offsets {
             for (group, queues) in groups {
                 let queues: Map<String, Value> = queues
                     .iter()
-                    .map(|(id, offset)| (id.to_string(), Value::from(*offset)))
+                    .map(|(id, known)| (id.to_string(), Value::from(known.offset)))
                     .collect();
                 offsets.insert(format!("{topic}@{group}"), Value::Object(queues));
             }
@@ -124,11 +229,35 @@ impl Offsets {
             for (queue, offset) in queues {
                 let (Ok(queue), Some(offset)) = (queue.parse(), offset.as_i64()) else { continue };
                 let groups = table.topics.entry(topic.to_owned()).or_default();
-                if groups.entry(group.to_owned()).or_default().insert(queue, offset).is_none() {
+                let queues = groups.entry(group.to_owned()).or_default();
+                if queues.insert(queue, Progress::committed(offset)).is_none() {
                     table.entries += 1;
                 }
             }
         }
+        Ok(())
+    }
+}
+
+impl Table {
+    fn find(&mut self, topic: &str, group: &str, queue: i32) -> Option<&mut Progress> {
+        self.topics.get_mut(topic)?.get_mut(group)?.get_mut(&queue)
+    }
+
+    /// Adds the progress of a queue that has none.
+    fn insert(
+        &mut self,
+        topic: &str,
+        group: &str,
+        queue: i32,
+        progress: Progress,
+    ) -> Result<(), CommitError> {
+        if self.entries >= limits::OFFSETS {
+            return Err(CommitError::Full(self.entries));
+        }
+        self.entries += 1;
+        let groups = self.topics.entry(topic.to_owned()).or_default();
+        groups.entry(group.to_owned()).or_default().insert(queue, progress);
         Ok(())
     }
 }
@@ -161,5 +290,42 @@ mod tests {
             .load(br#"{"dataVersion":{"counter":3,"stateVersion":0,"timestamp":1},"groupTopicMap":{"g":["T"]},"offsetTable":{"T@g@broadcast":{0:7,11:8}}}"#)
             .unwrap();
         assert_eq!(again.query("T", "g@broadcast", 11), Some(8));
+    }
+    /// Shows that a reset outlasts the commits of a consumer that does not know of it, is told once, and that a table
+    /// that is cut counts none that it lost.
+    #[test]
+    fn a_reset_stands_until_it_is_told() {
+        let offsets = Offsets::default();
+        assert_eq!(offsets.commit("T", "g", 0, 10), Ok(Committed::Taken));
+        offsets.reset("T", "g", 0, 3).unwrap();
+        offsets.reset("T", "g", 0, 4).unwrap();
+        offsets.reset("T", "g", 1, 0).unwrap();
+        assert_eq!(offsets.commit("T", "g", 0, 11), Ok(Committed::Reset));
+        assert_eq!(offsets.query("T", "g", 0), Some(4));
+        assert_eq!(offsets.take_reset("T", "other", 0), None);
+        assert_eq!(offsets.take_reset("T", "g", 0), Some(4));
+        assert_eq!(offsets.take_reset("T", "g", 0), None);
+        assert_eq!(offsets.commit("T", "g", 0, 11), Ok(Committed::Taken));
+        assert_eq!(offsets.resets.load(Ordering::Relaxed), 1);
+        offsets.remove_group("g");
+        assert_eq!(offsets.resets.load(Ordering::Relaxed), 0);
+        assert_eq!((offsets.query("T", "g", 0), offsets.table.lock().entries), (None, 0));
+    }
+
+    /// Shows that a copy replaces what the other group had, and that groups and topics find each other.
+    #[test]
+    fn progress_is_copied() {
+        let offsets = Offsets::default();
+        offsets.commit("T", "from", 0, 1).unwrap();
+        offsets.commit("T", "from", 1, 2).unwrap();
+        offsets.reset("T", "to", 7, 7).unwrap();
+        offsets.copy("T", "from", "to").unwrap();
+        offsets.copy("T", "nobody", "to").unwrap();
+        offsets.copy("U", "from", "to").unwrap();
+        let of_topic = offsets.of_topic("T");
+        assert_eq!(of_topic["to"], BTreeMap::from([(0, 1), (1, 2)]));
+        assert_eq!(of_topic["from"], of_topic["to"]);
+        assert_eq!(offsets.topics_of("to"), ["T"]);
+        assert_eq!((offsets.table.lock().entries, offsets.take_reset("T", "to", 7)), (4, None));
     }
 }

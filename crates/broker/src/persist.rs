@@ -1,4 +1,4 @@
-//! Keeps the configuration files in step with the tables: topics and groups at once, offsets and delayed delivery by
+//! Keeps the configuration files in step with the tables: topics, groups and settings at once, offsets and delayed delivery by
 //! their periods, everything at stop.
 //!
 //! One thread writes, so that a slow disk never stands in the way of a request. A file that cannot be written stays
@@ -64,14 +64,15 @@ pub(crate) fn run(broker: &Broker, woken: &Receiver<()>, stop: &Stop) {
     while !stop.is_stopped() {
         let wanted = broker.persister.wanted.load(Ordering::Acquire);
         let now = broker.env.clock.mono();
+        broker.live.save();
         save_tables(broker);
         if now >= offsets_due {
             save_offsets(broker);
-            offsets_due = now + Duration::from_millis(broker.settings.flush_offsets_ms);
+            offsets_due = now + Duration::from_millis(broker.settings().flush_offsets_ms);
         }
         if now >= delay_due {
             save_delay(broker);
-            delay_due = now + Duration::from_millis(broker.settings.flush_delay_ms);
+            delay_due = now + Duration::from_millis(broker.settings().flush_delay_ms);
         }
         broker.persister.written.send_replace(wanted);
         let _ = woken.recv_timeout(TICK);
@@ -82,6 +83,7 @@ pub(crate) fn run(broker: &Broker, woken: &Receiver<()>, stop: &Stop) {
 
 /// Writes every file that changed.
 pub(crate) fn save_all(broker: &Broker) {
+    broker.live.save();
     save_tables(broker);
     save_offsets(broker);
     save_delay(broker);

@@ -57,9 +57,9 @@ impl Registrar {
 
 /// The task: registers until told to stop, then says farewell.
 pub(crate) async fn run(broker: Broker, stop: Stop) {
-    let period = Duration::from_millis(broker.settings.register_ms);
     let registrar = &broker.registrar;
     while !stop.is_stopped() {
+        let period = Duration::from_millis(broker.settings().register_ms);
         let wanted = registrar.wanted.load(Ordering::Acquire);
         join_all(registrar.namesrv.iter().map(|addr| register(&broker, addr))).await;
         registrar.done.send_replace(wanted);
@@ -76,18 +76,19 @@ pub(crate) async fn run(broker: Broker, stop: Stop) {
 async fn register(broker: &Broker, addr: &str) {
     let body = RegisterBrokerBody { topics: effective_topics(broker), ..Default::default() };
     let body = body.encode();
+    let settings = broker.live.owned();
     let header = RegisterBrokerHeader {
-        broker_name: broker.settings.name.as_str().into(),
+        broker_name: settings.name.as_str().into(),
         broker_addr: broker.addr.as_str().into(),
-        cluster_name: broker.settings.cluster.as_str().into(),
+        cluster_name: settings.cluster.as_str().into(),
         ha_server_addr: broker.ha_addr.as_str().into(),
-        broker_id: broker.settings.id,
+        broker_id: settings.id,
         heartbeat_timeout_millis: None,
         enable_acting_master: Some(false),
         compressed: false,
         body_crc32: wire::record::crc(&body),
     };
-    let timeout = Duration::from_millis(broker.settings.register_timeout_ms);
+    let timeout = Duration::from_millis(settings.register_timeout_ms);
     let code = RequestCode::RegisterBroker.code();
     let fields = |writer: &mut wire::FrameWriter<'_>| header.encode(writer);
     match broker.registrar.client.call(addr, code, fields, &body, timeout).await {
@@ -104,7 +105,7 @@ async fn register(broker: &Broker, addr: &str) {
 /// The topics as they are registered: while the broker itself is not fully open, their permissions are narrowed.
 fn effective_topics(broker: &Broker) -> TopicConfigs {
     let mut table = broker.topics.snapshot();
-    let permission = broker.settings.permission;
+    let permission = broker.settings().permission;
     if permission & 6 != 6 {
         table.topic_config_table.values_mut().for_each(|config| config.perm &= permission);
     }
@@ -112,11 +113,12 @@ fn effective_topics(broker: &Broker) -> TopicConfigs {
 }
 
 async fn unregister(broker: &Broker, addr: &str) {
+    let settings = broker.live.owned();
     let header = UnregisterBrokerHeader {
-        broker_name: broker.settings.name.as_str().into(),
+        broker_name: settings.name.as_str().into(),
         broker_addr: broker.addr.as_str().into(),
-        cluster_name: broker.settings.cluster.as_str().into(),
-        broker_id: broker.settings.id,
+        cluster_name: settings.cluster.as_str().into(),
+        broker_id: settings.id,
     };
     let fields = |writer: &mut wire::FrameWriter<'_>| header.encode(writer);
     let code = RequestCode::UnregisterBroker.code();

@@ -10,6 +10,7 @@ use wire::record::EncodeError;
 use wire::{Frame, FrameWriter, Header, Replies, reply_codes as code};
 
 use crate::group::GroupError;
+use crate::live::ChangeError;
 use crate::offset::CommitError;
 use crate::topic::TopicError;
 
@@ -136,9 +137,64 @@ pub enum Refusal {
     /// Nobody of the group is connected here.
     #[error("no consumer for this group, {0}")]
     NobodyHome(String),
-    /// A setting that may not be changed over the wire, or is unknown.
+    /// A value that its field does not take.
     #[error("{0}")]
     Config(String),
+    /// Settings that cannot be changed.
+    #[error("{0}")]
+    Change(#[from] ChangeError),
+    /// A reply that does not say to whom.
+    #[error("reply message properties[REPLY_TO_CLIENT] is null")]
+    NoRequester,
+    /// A reply to a producer that is not connected here.
+    #[error("push reply message fail, channel of <{0}> not found.")]
+    RequesterGone(String),
+    /// A reply that the producer did not take in time.
+    #[error("push reply message to {0}fail.")]
+    RequesterFailed(String),
+    /// Reset: the topic does not exist.
+    #[error("Topic {0} does not exist")]
+    ResetTopic(String),
+    /// Reset: the group does not exist.
+    #[error("Group {0} does not exist")]
+    ResetGroup(String),
+    /// Reset: the offset lies outside the queue.
+    #[error("Target offset {offset} not in consume queue range [{min}-{max}]")]
+    ResetRange {
+        /// Offset that was asked for.
+        offset: i64,
+        /// First of the queue.
+        min: i64,
+        /// Behind the last of the queue.
+        max: i64,
+    },
+    /// Reset: the topic has no queues to read.
+    #[error("No queues to reset.")]
+    NoQueues,
+    /// Reset through the members: the topic does not exist.
+    #[error("[reset-offset] reset offset failed, no topic in this broker. topic={0}")]
+    ResetNoTopic(String),
+    /// Reset through the members: the group has no offset in a queue.
+    #[error("THe consumer group <{0}> not exist")]
+    NoOffsets(String),
+    /// Reset through the members: there are none.
+    #[error(
+        "Consumer not online, so can not reset offset, Group: {group} Topic: {topic} Timestamp: {timestamp}"
+    )]
+    NotOnline {
+        /// Group.
+        group: String,
+        /// Topic.
+        topic: String,
+        /// Time that was asked for.
+        timestamp: i64,
+    },
+    /// Status of consumers: there are none.
+    #[error("No Any Consumer online in the consumer group: [{0}]")]
+    NoMember(String),
+    /// A member is too old to be asked.
+    #[error("the client does not support this feature. version={0}")]
+    OldClient(i32),
     /// The code has no handler, or the header does not fit.
     #[error("{0}")]
     Request(#[from] RequestError),
@@ -161,12 +217,28 @@ impl Refusal {
             Refusal::ClosedTopic(_) | Refusal::GroupDisabled(_) | Refusal::TopicNotReadable(_) => {
                 code::NO_PERMISSION
             }
+            Refusal::NoRequester | Refusal::RequesterGone(_) | Refusal::RequesterFailed(_) => {
+                code::SYSTEM_ERROR
+            }
+            Refusal::ResetRange { .. } | Refusal::NoQueues | Refusal::ResetNoTopic(_) => {
+                code::SYSTEM_ERROR
+            }
+            Refusal::NoOffsets(_) | Refusal::NoMember(_) | Refusal::OldClient(_) => {
+                code::SYSTEM_ERROR
+            }
+            Refusal::NotOnline { .. } => code::CONSUMER_NOT_ONLINE,
+            Refusal::Change(ChangeError::Protected) => code::NO_PERMISSION,
+            Refusal::Change(_) => code::SYSTEM_ERROR,
             Refusal::BrokerForbidden { .. } | Refusal::BroadcastDisabled(_) => code::NO_PERMISSION,
             Refusal::ReadForbidden { .. } | Refusal::Transaction => code::NO_PERMISSION,
             Refusal::TopicNotWritable(_) => code::NO_PERMISSION,
             Refusal::Read(_) | Refusal::Disk(_) | Refusal::NotDurable => code::SYSTEM_ERROR,
-            Refusal::NoTopic(_) | Refusal::UnknownTopic(_) => code::TOPIC_NOT_EXIST,
-            Refusal::NoGroup(_) | Refusal::UnknownGroup(_) => code::SUBSCRIPTION_GROUP_NOT_EXIST,
+            Refusal::NoTopic(_) | Refusal::UnknownTopic(_) | Refusal::ResetTopic(_) => {
+                code::TOPIC_NOT_EXIST
+            }
+            Refusal::NoGroup(_) | Refusal::UnknownGroup(_) | Refusal::ResetGroup(_) => {
+                code::SUBSCRIPTION_GROUP_NOT_EXIST
+            }
             Refusal::NoSubscription => code::SUBSCRIPTION_NOT_EXIST,
             Refusal::SubscriptionOld => code::SUBSCRIPTION_NOT_LATEST,
             Refusal::Subscription(_) => code::SUBSCRIPTION_PARSE_FAILED,
@@ -223,6 +295,27 @@ pub fn body(out: &mut Replies, frame: &Frame<'_>, body: &[u8]) {
 /// Answers a request with success and nothing else, unless it is one-way.
 pub fn ok(out: &mut Replies, frame: &Frame<'_>) {
     body(out, frame, &[]);
+}
+
+/// Answers a request with success and a remark, unless it is one-way.
+pub fn ok_with_remark(out: &mut Replies, frame: &Frame<'_>, remark: &str) {
+    if !frame.is_oneway() {
+        let writer = FrameWriter::response(out.head(), frame.reply_to(), code::SUCCESS);
+        writer.remark(remark).finish(&[]);
+    }
+}
+
+/// The answer of something that took its time: success with a body, or a refusal; none to a one-way request.
+pub fn outcome(to: Option<ReplyTo>, done: Result<Vec<u8>, Refusal>) -> Replies {
+    let mut out = Replies::default();
+    match (to, done) {
+        (None, _) => {}
+        (Some(to), Ok(body)) => {
+            FrameWriter::response(out.head(), to, code::SUCCESS).finish(&body);
+        }
+        (Some(to), Err(refusal)) => refuse_to(&mut out, to, &refusal),
+    }
+    out
 }
 
 /// Answers with success and nothing else.

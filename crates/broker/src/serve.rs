@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use wire::{BrokerRequest, Call, Frame, FrameError, Frames, Peer, Replies};
 
-use crate::handle::{client, config, offset, pull, query, send};
-use crate::handle::{send::Pass, send_back};
+use crate::handle::{clean, client, config, consumer_status, lists, offset, progress, pull, query};
+use crate::handle::{reply_message, reset, send, send::Pass, send_back, settings};
 use crate::reply::{self, Refusal};
 use crate::{Broker, limits};
 
@@ -86,7 +86,23 @@ impl Broker {
             R::UpdateAndCreateSubscriptiongroup(_) => config::create_group(self, frame, out)?,
             R::GetAllSubscriptiongroupConfig(_) => config::all_groups(self, frame, out),
             R::GetSubscriptiongroupConfig(h) => config::group(self, frame, &h, out)?,
-            R::GetBrokerConfig(_) => config::settings(self, frame, out),
+            R::GetBrokerConfig(_) => settings::get(self, frame, out),
+            R::UpdateBrokerConfig(_) => settings::update(self, frame, out)?,
+            R::UpdateAndCreateTopicList(_) => lists::create_topics(self, frame, out)?,
+            R::UpdateAndCreateSubscriptiongroupList(_) => lists::create_groups(self, frame, out)?,
+            R::DeleteSubscriptiongroup(h) => progress::delete_group(self, frame, &h, out),
+            R::CloneGroupOffset(h) => progress::clone_offsets(self, frame, &h, out)?,
+            R::QueryCorrectionOffset(h) => progress::correction(self, frame, &h, out),
+            R::InvokeBrokerToResetOffset(h) => reset::reset(self, frame, &h, out)?,
+            R::InvokeBrokerToGetConsumerStatus(h) => {
+                consumer_status::consumer_status(self, frame, &h, out)?;
+            }
+            R::SendReplyMessage(h) | R::SendReplyMessageV2(h) => {
+                reply_message::reply(self, peer, frame, &h, out)?;
+            }
+            R::CleanExpiredConsumequeue(_) => clean::expired_queues(self, frame, out)?,
+            R::CleanUnusedTopic(_) => clean::unused_topics(self, frame, out)?,
+            R::DeleteExpiredCommitlog(_) => clean::expired_log(self, frame, out)?,
         }
         Ok(())
     }

@@ -124,6 +124,14 @@ pub fn check_name(topic: &str, max: usize) -> Result<(), TopicError> {
     Ok(())
 }
 
+/// Checks a number of queues.
+pub fn check_queues(queues: i32) -> Result<(), TopicError> {
+    if (0..=limits::QUEUES_PER_TOPIC).contains(&queues) {
+        return Ok(());
+    }
+    Err(TopicError::Queues(queues))
+}
+
 /// Whether clients may not send to this topic.
 pub fn is_closed(topic: &str) -> bool {
     CLOSED_TOPICS.contains(&topic)
@@ -228,11 +236,8 @@ impl Topics {
 
     /// Stores `config`, replacing what was there. Returns `false` when nothing changed.
     pub fn put(&self, config: TopicConfig, now_ms: i64) -> Result<bool, TopicError> {
-        for queues in [config.read_queue_nums, config.write_queue_nums] {
-            if !(0..=limits::QUEUES_PER_TOPIC).contains(&queues) {
-                return Err(TopicError::Queues(queues));
-            }
-        }
+        check_queues(config.read_queue_nums)?;
+        check_queues(config.write_queue_nums)?;
         let mut table = self.table.write();
         match table.topics.get(&config.topic_name) {
             Some(known) if known.config == config => return Ok(false),
@@ -288,6 +293,12 @@ impl Topics {
             self.dirty.store(true, Ordering::Release);
         }
         existed
+    }
+
+    /// Counts a change that concerns all topics, so that name servers take the next registration for news.
+    pub fn touch(&self, now_ms: i64) {
+        bump(&mut self.table.write().version, now_ms);
+        self.mark_dirty();
     }
 
     /// The whole table, as `topics.json`, request 21 and registration carry it.

@@ -74,6 +74,8 @@ pub(crate) struct Config {
     pub namesrv: Option<NamesrvSettings>,
     /// Whether it is a broker.
     pub broker: Option<(BrokerSettings, StoreSettings)>,
+    /// The settings file, if there is one.
+    pub file: Option<PathBuf>,
     /// Every setting in effect, and warnings to be logged once.
     pub loaded: Loaded,
     /// Print the settings and exit.
@@ -128,7 +130,8 @@ impl Config {
         let loaded = loader.finish()?;
         let (dump, trial) = (arguments.dump_config, arguments.trial);
         let data = arguments.data.unwrap_or_else(|| PathBuf::from("./apogee-data"));
-        Ok(Config { server, namesrv, broker, loaded, dump, trial, data })
+        let file = arguments.config;
+        Ok(Config { server, namesrv, broker, file, loaded, dump, trial, data })
     }
 }
 

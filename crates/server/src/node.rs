@@ -1,13 +1,14 @@
 //! Builds the roles of this process, runs them, and ends them in the order of the data path.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use broker::{Broker, BrokerSettings};
+use env::settings::SettingsFile;
 use env::{Env, Tasks};
 use namesrv::{Namesrv, NamesrvSettings};
 use net::{Client, Limits, Server};
@@ -80,7 +81,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         node.start_namesrv(settings, &config.data.join("namesrv")).await?;
     }
     if let Some((settings, store)) = config.broker {
-        node.start_broker(settings, store, config.loaded.dump()).await?;
+        node.start_broker(settings, store, config.file).await?;
     }
     node.announce();
     if config.trial {
@@ -132,7 +133,7 @@ impl Node {
         &mut self,
         settings: BrokerSettings,
         store_settings: StoreSettings,
-        effective_settings: String,
+        file: Option<PathBuf>,
     ) -> anyhow::Result<()> {
         let store_env = Env { tasks: Tasks::new(self.env.clock.clone()), ..self.env.clone() };
         let root = store_settings.root.clone();
@@ -157,7 +158,7 @@ impl Node {
             ),
             namesrv: self.namesrv_list.clone(),
             advertised,
-            effective_settings,
+            settings_file: file.map(|path| SettingsFile::new(self.env.disk.clone(), path)),
         };
         let broker = Broker::open(self.env.clone(), settings, deps)?;
         broker.registered().await;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use arc_swap::ArcSwap;
 use env::Env;
 
 use crate::append::Appender;
@@ -93,6 +94,7 @@ pub(crate) fn open(env: Env, settings: StoreSettings) -> Result<Inner, OpenError
         appender: Appender::new(recovered.end, last),
         marks: Marks::new(recovered.end, last_ms),
         env: env.with_own_tasks(),
+        live: ArcSwap::from_pointee(settings.clone()),
         settings,
         delays,
         queues,

@@ -26,6 +26,8 @@ struct Next {
 
 /// Time between looks at the free space while appends are refused, or might have to be.
 const LOOK_AT_SPACE: Duration = Duration::from_secs(1);
+/// Batches that a deletion on request is made of at most, as in the reference.
+const BATCHES_ON_REQUEST: u32 = 20;
 
 impl Inner {
     /// Looks at the disk, when it is time to.
@@ -40,7 +42,7 @@ impl Inner {
             if now < next.delete && !self.health.is_full() {
                 return Ok(());
             }
-            next.delete = now + Duration::from_millis(self.settings.retention_interval_ms);
+            next.delete = now + Duration::from_millis(self.live.load().retention_interval_ms);
             self.delete_old(used)
         });
         if let Err(error) = kept {
@@ -61,7 +63,7 @@ impl Inner {
             used = used.max(u32::try_from(percent).unwrap_or(100));
             none_free |= space.free == 0;
         }
-        let limit = self.settings.disk_full_percent;
+        let limit = self.live.load().disk_full_percent;
         let full = used > limit || none_free;
         if full != self.health.is_full() {
             tracing::warn!(
@@ -77,7 +79,7 @@ impl Inner {
 
     /// Deletes segments whose time has come.
     pub(crate) fn delete_old(&self, used_percent: u32) -> io::Result<()> {
-        let settings = &self.settings;
+        let settings = self.live.load();
         let now = self.env.clock.wall_ms();
         let hour = u32::try_from(now.rem_euclid(86_400_000) / 3_600_000).unwrap_or(0);
         let hours = settings.delete_when.split(';');
@@ -86,7 +88,27 @@ impl Inner {
         if !is_hour && used_percent <= settings.disk_clean_percent && !force {
             return Ok(());
         }
-        let reserved_ms = i64::from(settings.retention_hours) * 3_600_000;
+        self.delete_first(settings.delete_batch, force)
+    }
+
+    /// Deletes segments past their time, whatever the hour.
+    pub(crate) fn delete_expired(&self) -> io::Result<()> {
+        // The keeper deletes too, and one at a time is enough.
+        let _next = self.retention.0.lock();
+        let most = self.live.load().delete_batch.saturating_mul(BATCHES_ON_REQUEST);
+        self.delete_first(most, false)
+    }
+
+    /// Deletes what refers to deleted segments only.
+    pub(crate) fn clean_queues(&self) -> io::Result<()> {
+        let _next = self.retention.0.lock();
+        self.follow_log()
+    }
+
+    /// Deletes the oldest segments, `most` of them, as long as they are past their time, or by `force`.
+    fn delete_first(&self, most: u32, force: bool) -> io::Result<()> {
+        let reserved_ms = i64::from(self.live.load().retention_hours) * 3_600_000;
+        let now = self.env.clock.wall_ms();
         let mut deleted = 0;
         for entry in self.env.disk.list(&self.log.dir)? {
             let expired = entry.modified_ms.saturating_add(reserved_ms) <= now;
@@ -94,13 +116,13 @@ impl Inner {
             let is_first = entry.name == crate::segment::file_name(first);
             if !is_first
                 || !(expired || force)
-                || deleted == settings.delete_batch
+                || deleted == most
                 || self.marks.dispatched() < first + self.log.segment_bytes
                 || self.log.segments().0.len() < 2
             {
                 break;
             }
-            tracing::info!(segment = first, expired, used_percent, "deleting a commit log file");
+            tracing::info!(segment = first, expired, "deleting a commit log file");
             self.log.remove_first()?;
             deleted += 1;
         }

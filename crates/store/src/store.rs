@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use env::Env;
 use env::disk::LockGuard;
@@ -42,7 +43,10 @@ pub struct Store {
 #[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) env: Env,
+    /// As it was opened. Those that may change while running are read from `live`.
     pub(crate) settings: StoreSettings,
+    /// As they are now.
+    pub(crate) live: ArcSwap<StoreSettings>,
     pub(crate) delays: DelayLevels,
     pub(crate) config: ConfigFiles,
     pub(crate) log: Log,
@@ -249,6 +253,34 @@ impl Store {
         &self.inner.settings
     }
 
+    /// The settings in effect: as it was opened, and what was changed since.
+    pub fn live_settings(&self) -> Arc<StoreSettings> {
+        self.inner.live.load_full()
+    }
+
+    /// Takes over those of the settings that may change while running, from the next look at the disk on.
+    pub fn change_settings(&self, settings: StoreSettings) {
+        self.inner.live.store(Arc::new(settings));
+    }
+
+    /// Deletes log files past their time now, whatever the hour, and what refers to them. May wait for
+    /// the device: from a task, call it through [`Store::background`].
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn delete_expired(&self) -> io::Result<()> {
+        self.inner.delete_expired()
+    }
+
+    /// Deletes queue and index files that refer to deleted log files only. May wait for the device, as
+    /// [`Store::delete_expired`].
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn clean_queues(&self) -> io::Result<()> {
+        self.inner.clean_queues()
+    }
+
     /// The delays of the delay levels.
     pub fn delays(&self) -> &DelayLevels {
         &self.inner.delays
@@ -296,7 +328,7 @@ impl Inner {
     pub(crate) fn write_failed(&self, error: &std::io::Error) -> AppendError {
         use std::io::ErrorKind::{QuotaExceeded, StorageFull};
         if matches!(error.kind(), StorageFull | QuotaExceeded) {
-            let limit_percent = self.settings.disk_full_percent;
+            let limit_percent = self.live.load().disk_full_percent;
             return AppendError::DiskFull { used_percent: 100, limit_percent };
         }
         let reason = format!("cannot write the commit log: {error}");

@@ -431,6 +431,31 @@ fn retention_moves_the_lowest_offset() {
     assert_eq!(content(&store), after);
 }
 
+/// A deletion on request does not wait for its hour nor for a full disk, leaves what is not past its time,
+/// and follows a change of that time while running.
+#[test]
+fn deletion_on_request_follows_the_live_settings() {
+    let env = Env::fault(5, FaultPlan::default());
+    let settings =
+        StoreSettings { delete_when: "never".to_owned(), ..StoreSettings::test_min("/s") };
+    let store = Store::open(env, settings.clone()).unwrap();
+    fill(&store, 0, 120);
+    store.inner.write_derived().unwrap();
+    let all = content(&store);
+    store.delete_expired().unwrap();
+    store.inner.delete_old(50).unwrap();
+    assert_eq!(content(&store), all);
+    store.change_settings(StoreSettings { retention_hours: 0, ..settings });
+    assert_eq!(store.live_settings().retention_hours, 0);
+    store.inner.delete_old(50).unwrap();
+    assert_eq!(content(&store), all);
+    store.delete_expired().unwrap();
+    store.clean_queues().unwrap();
+    let left = store.inner.log.segments().0.len();
+    assert!((1..3).contains(&left), "{left} segments");
+    assert_ne!(content(&store), all);
+}
+
 /// With a log in a directory of its own everything happens there: it is written, recovered after a
 /// power cut, verified, and deleted when its time has come; nothing is made in the usual place.
 #[test]

@@ -10,6 +10,8 @@ mod client;
 mod config;
 mod message;
 mod offset;
+mod reply;
+mod reset;
 mod route;
 
 use std::fmt;
@@ -18,6 +20,8 @@ pub use client::*;
 pub use config::*;
 pub use message::*;
 pub use offset::*;
+pub use reply::*;
+pub use reset::*;
 pub use route::*;
 
 use crate::frame::{FieldValue, Frame, FrameWriter};

@@ -183,6 +183,8 @@ pub mod names {
         CORRELATION_ID = "CORRELATION_ID";
         /// Request-reply: client id that expects the reply.
         REPLY_TO_CLIENT = "REPLY_TO_CLIENT";
+        /// Request-reply: when the broker pushed the reply, ms.
+        PUSH_REPLY_TIME = "PUSH_REPLY_TIME";
         /// Request-reply: timeout in ms.
         TTL = "TTL";
         /// Cluster name.

@@ -11,7 +11,7 @@ use crate::Context;
 use crate::results::{all_got, all_sent, list, number, offsets_by_queue, same_places, text};
 
 /// Clients look at their group at least once a second here; by default it is every 20 s.
-const REBALANCE: &str = "rocketmq.client.rebalance.waitInterval=1000";
+pub(crate) const REBALANCE: &str = "rocketmq.client.rebalance.waitInterval=1000";
 const REBALANCE_LIMIT: Duration = Duration::from_secs(30);
 
 /// Shows that a push consumer gets everything of all queues, each message once.

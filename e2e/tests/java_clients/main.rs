@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "drives real processes and clocks")]
 
 mod consuming;
+mod managing;
 mod old_topic;
 mod restarts;
 mod results;
@@ -25,7 +26,7 @@ const DELAY_LEVELS: &str = "1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1
 type Case = fn(&Context) -> Result<()>;
 
 /// Cases that share a running server and a few at a time.
-const STEADY: [(&str, Case); 18] = [
+const STEADY: [(&str, Case); 21] = [
     ("sync_send", sending::sync_send),
     ("async_send", sending::async_send),
     ("oneway_send", sending::oneway_send),
@@ -44,6 +45,9 @@ const STEADY: [(&str, Case); 18] = [
     ("consume_from_first", consuming::consume_from_first),
     ("young_topic_is_read_from_zero", consuming::young_topic_is_read_from_zero),
     ("offsets_of_a_queue", sending::offsets_of_a_queue),
+    ("request_reply", managing::request_reply),
+    ("reset_offset_while_running", managing::reset_offset_while_running),
+    ("delete_group", managing::delete_group),
 ];
 
 /// Cases that end and start their server, one at a time.

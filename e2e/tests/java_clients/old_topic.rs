@@ -95,7 +95,7 @@ fn wait_for_retention(context: &Context) -> Result<()> {
 }
 
 /// Waits for the next full second, which is what a client can name, and returns it in milliseconds.
-fn next_second() -> Result<u128> {
+pub(crate) fn next_second() -> Result<u128> {
     let now = || SystemTime::now().duration_since(UNIX_EPOCH);
     let next = (now()?.as_millis() / 1000 + 1) * 1000;
     while now()?.as_millis() < next {

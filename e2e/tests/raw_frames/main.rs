@@ -14,12 +14,13 @@ use apogee_e2e::record::Record;
 use serde_json::{Value, json};
 
 mod groups;
+mod settings;
 
 const LIMIT: Duration = Duration::from_secs(10);
 
 type Case = fn(&Shared) -> Result<()>;
 
-const CASES: [(&str, Case); 17] = [
+const CASES: [(&str, Case); 18] = [
     ("cpp_send_with_numbers_in_the_header", cpp_send_with_numbers_in_the_header),
     ("cpp_heartbeat_and_pull", cpp_heartbeat_and_pull),
     ("header_without_language_version_and_flag", header_without_language_version_and_flag),
@@ -37,6 +38,7 @@ const CASES: [(&str, Case); 17] = [
     ("members_learn_of_joins_and_leaves", groups::members_learn_of_joins_and_leaves),
     ("parked_pull_wakes_on_a_message", groups::parked_pull_wakes_on_a_message),
     ("parked_pull_expires", groups::parked_pull_expires),
+    ("settings_change_while_running", settings::settings_change_while_running),
 ];
 
 fn main() -> Result<ExitCode> {

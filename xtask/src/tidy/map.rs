@@ -10,8 +10,9 @@ const ROOTS: [&str; 4] = ["crates/", "e2e/", "xtask/", "fuzz/"];
 
 const REFUSALS: &str = "docs/operating/troubleshooting.md";
 /// Where the texts stand that operators and clients see.
-const TEXTS: [&str; 5] = [
+const TEXTS: [&str; 6] = [
     "crates/broker/src/reply.rs",
+    "crates/broker/src/live.rs",
     "crates/broker/src/topic.rs",
     "crates/broker/src/group.rs",
     "crates/broker/src/offset.rs",

@@ -91,3 +91,28 @@ fn silent_members_expire() {
     beat(&clients, &one, 0, heartbeat("c1", "unknown", &[("T", "*")]));
     assert!(clients.client_ids("unknown").is_empty());
 }
+
+/// Shows that a producer is found by its client id while it is in any group on that connection, and that of two
+/// connections with one id the end of the older changes nothing.
+#[test]
+fn producers_are_found_by_client_id() {
+    let clients = Clients::default();
+    let (one, two) = (peer(1), peer(2));
+    let in_group = |client: &str, group: &str| HeartbeatData {
+        client_id: client.to_owned(),
+        producer_data_set: vec![ProducerData { group_name: group.to_owned() }],
+        ..HeartbeatData::default()
+    };
+    let found = |client: &str| clients.producer(client).map(|peer| peer.id());
+    beat(&clients, &one, 0, in_group("c1", "pg"));
+    beat(&clients, &one, 0, in_group("c1", "other"));
+    clients.unregister(1, None, Some("pg"));
+    assert_eq!(found("c1"), Some(1));
+    beat(&clients, &two, 0, in_group("c1", "pg"));
+    clients.disconnected(1);
+    assert_eq!(found("c1"), Some(2));
+    beat(&clients, &two, 0, in_group("c2", "pg"));
+    assert_eq!((found("c1"), found("c2")), (None, Some(2)));
+    clients.unregister(2, None, Some("pg"));
+    assert_eq!((found("c2"), clients.registry.read().producer_ids.len()), (None, 0));
+}

@@ -110,7 +110,7 @@ pub(crate) fn unlock(broker: &Broker, frame: &Frame<'_>, out: &mut Replies) -> R
 /// 40: tells the members of these groups to divide the queues anew. A notice that a slow client has no room for is
 /// dropped: the client looks again within 20 s.
 pub(crate) fn notify(broker: &Broker, groups: Vec<String>) {
-    if !broker.settings.notify_members {
+    if !broker.settings().notify_members {
         return;
     }
     for group in groups {

@@ -1,10 +1,9 @@
-//! Topics and groups as an administrator sees them (17, 21, 200, 201, 215, 351, 352), and the settings in effect (26).
+//! Topics and groups as an administrator sees them (17, 21, 200, 201, 215, 351, 352).
 
 use store::ReadError;
 use wire::body::{SubscriptionGroupConfig, TopicConfig, TopicFilterType};
 use wire::header::{
-    CreateTopicHeader, GetAllGroupsResponse, GetAllTopicConfigResponse, GetBrokerConfigResponse,
-    GroupHeader, TopicHeader,
+    CreateTopicHeader, GetAllGroupsResponse, GetAllTopicConfigResponse, GroupHeader, TopicHeader,
 };
 use wire::{Frame, Replies};
 
@@ -146,11 +145,4 @@ pub(crate) fn group(
     let group = group.ok_or_else(|| Refusal::NoGroup(name.into_owned()))?;
     reply::json(out, frame, &*group);
     Ok(())
-}
-
-/// 26: the settings in effect, as `key=value` lines, with the version of the topic table.
-pub(crate) fn settings(broker: &Broker, frame: &Frame<'_>, out: &mut Replies) {
-    let version = serde_json::json!(broker.topics.snapshot().data_version).to_string();
-    let header = GetBrokerConfigResponse { version: version.as_str().into() };
-    reply::header_and_body(out, frame, &header, broker.effective_settings.as_bytes());
 }

@@ -10,6 +10,7 @@ use wire::record::RecordView;
 use wire::{Frame, Replies, Text};
 
 use crate::Broker;
+use crate::offset::Committed;
 use crate::reply::{self, Refusal};
 
 /// 14: where a group goes on. A group that has never committed starts at 0 while the queue's first message is still
@@ -51,8 +52,10 @@ pub(crate) fn update(
     if broker.topics.get(&topic).is_none() {
         return Err(Refusal::UnknownTopic(topic.into_owned()));
     }
-    broker.offsets.commit(&topic, &group, header.queue_id, header.commit_offset)?;
-    reply::ok(out, frame);
+    match broker.offsets.commit(&topic, &group, header.queue_id, header.commit_offset)? {
+        Committed::Taken => reply::ok(out, frame),
+        Committed::Reset => reply::ok_with_remark(out, frame, "Offset has been previously reset"),
+    }
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use store::{ColdGet, Get, Got, GotStatus as Status, Queue, ReadError, Want};
-use wire::body::SubscriptionData;
+use wire::body::{SubscriptionData, SubscriptionGroupConfig};
 use wire::flags::{perm, pull as flags};
 use wire::frame::ReplyTo;
 use wire::header::{Header, PullHeader, PullResponse};
@@ -23,7 +23,7 @@ struct Pull {
     want: Want,
     filter: Filter,
     topic_sys_flag: i32,
-    group_sys_flag: i32,
+    group: Arc<SubscriptionGroupConfig>,
 }
 
 /// Which messages of a queue are wanted, by the hash of their tag. The client compares the tags themselves.
@@ -41,6 +41,11 @@ pub(crate) fn pull(
     out: &mut Replies,
 ) -> Result<(), Refusal> {
     let pull = check(broker, peer, frame, header)?;
+    if let Some(offset) = pull.take_reset() {
+        // What the client would commit with this pull is where it was before the reset.
+        pull.answer_reset(offset, out);
+        return Ok(());
+    }
     if header.sys_flag & flags::COMMIT_OFFSET != 0 {
         let (topic, group) = (header.topic.to_str(), header.consumer_group.to_str());
         broker.offsets.commit(&topic, &group, header.queue_id, header.commit_offset)?;
@@ -68,7 +73,7 @@ fn check(
     frame: &Frame<'_>,
     header: &PullHeader<'_>,
 ) -> Result<Pull, Refusal> {
-    let settings = &broker.settings;
+    let settings = broker.settings();
     let is_lite = header.sys_flag & flags::LITE_PULL != 0;
     if settings.permission & perm::READ == 0 || (is_lite && !settings.lite_pull) {
         return Err(Refusal::BrokerForbidden { broker: settings.name.clone(), what: "pulling" });
@@ -105,7 +110,7 @@ fn check(
         },
         filter,
         topic_sys_flag: topic.config.topic_sys_flag,
-        group_sys_flag: group.group_sys_flag,
+        group,
     })
 }
 
@@ -144,7 +149,7 @@ fn hold(broker: &Broker, header: &PullHeader<'_>) -> Option<Duration> {
         return None;
     }
     let asked = u64::try_from(header.suspend_timeout_millis).unwrap_or(0);
-    let settings = &broker.settings;
+    let settings = broker.settings();
     let ms = if settings.long_polling { asked } else { settings.short_polling_ms };
     (ms > 0).then(|| Duration::from_millis(ms.min(limits::HOLD_MS_MAX)))
 }
@@ -220,6 +225,10 @@ impl Pull {
             let left = deadline.saturating_sub(clock.mono());
             let arrived = clock.timeout(left, self.queue.arrived(self.offset)).await.is_ok();
             let mut out = Replies::default();
+            if let Some(offset) = self.take_reset() {
+                self.answer_reset(offset, &mut out);
+                return out;
+            }
             let got = self.read().await;
             // Nothing for this client among what arrived: go on waiting behind it.
             if let Ok(got) = &got
@@ -234,6 +243,21 @@ impl Pull {
         }
     }
 
+    /// Where an administrator wants the group to go on, if this consumer has not heard of it.
+    fn take_reset(&self) -> Option<i64> {
+        let queue = i32::try_from(self.queue.id()).ok()?;
+        self.broker.offsets.take_reset(self.queue.topic(), &self.group.group_name, queue)
+    }
+
+    /// Sends the client elsewhere.
+    fn answer_reset(&self, offset: i64, out: &mut Replies) {
+        let (min, max) = (self.queue.min_offset() as i64, self.queue.max_offset() as i64);
+        let mut writer = FrameWriter::response(out.head(), self.to, code::PULL_OFFSET_MOVED)
+            .remark("OFFSET_RESET");
+        self.response(offset, min, max).encode(&mut writer);
+        writer.finish(&[]);
+    }
+
     fn answer_read(&self, got: Result<Got, ReadError>, out: &mut Replies) {
         match got {
             Ok(got) => self.answer(got, out),
@@ -244,20 +268,24 @@ impl Pull {
     /// Writes the answer: the header is complete whatever was found, the messages are slices of the log.
     fn answer(&self, got: Got, out: &mut Replies) {
         let (code, remark) = outcome(got.status, self.offset);
-        let response = PullResponse {
-            suggest_which_broker_id: 0,
-            next_begin_offset: got.next as i64,
-            min_offset: got.min as i64,
-            max_offset: got.max as i64,
-            offset_delta: None,
-            topic_sys_flag: Some(self.topic_sys_flag),
-            group_sys_flag: Some(self.group_sys_flag),
-            forbidden_type: None,
-        };
+        let response = self.response(got.next as i64, got.min as i64, got.max as i64);
         let mut writer = FrameWriter::response(out.head(), self.to, code).remark(remark);
         response.encode(&mut writer);
         writer.finish_before(got.bytes);
         got.slices.into_iter().for_each(|slice| out.body(slice));
+    }
+
+    fn response(&self, next: i64, min: i64, max: i64) -> PullResponse {
+        PullResponse {
+            suggest_which_broker_id: 0,
+            next_begin_offset: next,
+            min_offset: min,
+            max_offset: max,
+            offset_delta: None,
+            topic_sys_flag: Some(self.topic_sys_flag),
+            group_sys_flag: Some(self.group.group_sys_flag),
+            forbidden_type: None,
+        }
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) fn by_key(
     let by_tag = header.index_type.is_some_and(|kind| kind == "T");
     let (topic, key) = (header.topic.to_str().into_owned(), header.key.to_str().into_owned());
     let asked =
-        if header.unique_key { broker.settings.query_max } else { header.max_num.max(0) as u32 };
+        if header.unique_key { broker.settings().query_max } else { header.max_num.max(0) as u32 };
     let stored_ms = header.begin_timestamp..=header.end_timestamp;
     let now_ms = broker.env.clock.wall_ms();
     read(broker, frame, out, move |store| {

@@ -10,7 +10,6 @@ use std::time::Duration;
 use bytes::BytesMut;
 use futures_util::FutureExt;
 use store::{AppendError, Appended, Batch, Durability};
-use wire::flags::perm;
 use wire::frame::ReplyTo;
 use wire::header::SendHeader;
 use wire::ids::OffsetMsgId;
@@ -18,9 +17,10 @@ use wire::props::names;
 use wire::record::RecordHead;
 use wire::{Frame, FrameWriter, Peer, Replies, batch, reply_codes as code};
 
+use crate::handle::place::{Place, place};
 use crate::message::{self, Encoded, Origin, Outgoing, UniqueKey};
 use crate::reply::{self, Refusal};
-use crate::topic::{self, DLQ_PREFIX, RETRY_PREFIX, Topic};
+use crate::topic::{DLQ_PREFIX, RETRY_PREFIX, Topic};
 use crate::{Broker, limits};
 
 /// The version from which on a client's `maxReconsumeTimes` counts (V3_4_9).
@@ -36,6 +36,8 @@ pub(crate) struct Pass {
     /// The topic of the previous send: most reads carry one topic only.
     topic: Option<Arc<Topic>>,
     properties: BytesMut,
+    /// `maxMessageSize` as it is for this read.
+    pub(crate) max_body: usize,
 }
 
 /// One request whose records are in the batch.
@@ -56,7 +58,7 @@ struct Target {
     queue_id: i32,
     /// A given-up retry: whatever delay it asks for does not apply.
     dead: bool,
-    /// The topic is so new that its file does not have it: created by this send, or just before.
+    /// As in [`Place`].
     created: bool,
 }
 
@@ -76,7 +78,7 @@ pub(crate) fn send(
         pass.topic = (!target.dead).then_some(target.topic);
         return encoded;
     }
-    let mut own = Pass::default();
+    let mut own = Pass { max_body: pass.max_body, ..Pass::default() };
     encode(broker, peer, frame, header, &target, &mut own)?;
     let broker = broker.clone();
     out.later(Box::pin(async move {
@@ -97,57 +99,11 @@ fn target(
     header: &SendHeader<'_>,
     previous: Option<Arc<Topic>>,
 ) -> Result<Target, Refusal> {
-    let same = previous.filter(|topic| {
-        header.topic == topic.config.topic_name.as_str()
-            && !topic.config.topic_name.starts_with('%')
-    });
-    let (topic, created) = match same {
-        Some(topic) => (topic, false),
-        None => find_topic(broker, header)?,
-    };
-    // Producers of other topics learn it from the route and go elsewhere; order cannot.
-    if broker.settings.permission & perm::WRITE == 0 && topic.config.order {
-        let broker = broker.settings.name.clone();
-        return Err(Refusal::BrokerForbidden { broker, what: "sending" });
-    }
-    let queue_id = match header.queue_id {
-        id if id >= topic.queue_count() => {
-            return Err(Refusal::QueueId {
-                queue: id,
-                topic: topic.config.topic_name.clone(),
-                count: topic.queue_count(),
-                who: header.producer_group.to_str().into_owned(),
-            });
-        }
-        id if id < 0 => broker.env.rng.below(topic.config.write_queue_nums.max(1) as u64) as i32,
-        id => id,
-    };
+    let Place { topic, queue_id, created } = place(broker, header, previous)?;
     match topic.config.topic_name.strip_prefix(RETRY_PREFIX) {
         Some(group) => retry_target(broker, frame, header, group, &topic, queue_id),
         None => Ok(Target { topic, queue_id, dead: false, created }),
     }
-}
-
-fn find_topic(broker: &Broker, header: &SendHeader<'_>) -> Result<(Arc<Topic>, bool), Refusal> {
-    let name = header.topic.to_str();
-    let max = if name.starts_with('%') { limits::LONG_TOPIC_NAME } else { limits::TOPIC_NAME };
-    topic::check_name(&name, max)?;
-    if topic::is_closed(&name) {
-        return Err(Refusal::ClosedTopic(name.into_owned()));
-    }
-    if let Some(topic) = broker.topics.get(&name) {
-        let created = !topic.is_saved();
-        return Ok((topic, created));
-    }
-    let now_ms = broker.env.clock.wall_ms();
-    let queues = header.default_topic_queue_nums;
-    let created =
-        broker.topics.create_from(&name, &header.default_topic.to_str(), queues, now_ms)?;
-    let created = match created {
-        None if name.starts_with(RETRY_PREFIX) => broker.create_group_topic(&name, 1)?,
-        created => created,
-    };
-    created.map(|topic| (topic, true)).ok_or_else(|| Refusal::NoTopic(name.into_owned()))
 }
 
 /// A consumer sends a message to its retry topic itself when it cannot send it back (36), or gives it up
@@ -181,7 +137,7 @@ fn encode(
     target: &Target,
     pass: &mut Pass,
 ) -> Result<(), Refusal> {
-    check_body(broker, frame)?;
+    check_body(frame, pass.max_body)?;
     let head = RecordHead {
         queue_id: target.queue_id,
         flag: header.flag,
@@ -261,8 +217,8 @@ fn encode_entries(
     Ok(waits)
 }
 
-fn check_body(broker: &Broker, frame: &Frame<'_>) -> Result<(), Refusal> {
-    let (size, max) = (frame.body.len(), broker.settings.max_message_bytes);
+pub(super) fn check_body(frame: &Frame<'_>, max: usize) -> Result<(), Refusal> {
+    let size = frame.body.len();
     if size == 0 {
         return Err(Refusal::Illegal("its body is empty".to_owned()));
     }
@@ -369,6 +325,7 @@ fn write_answers(
     code: i32,
 ) {
     let mut offsets = appended.offsets();
+    let settings = broker.settings();
     for send in &pass.sends {
         let first = offsets.next();
         let now = match which {
@@ -397,8 +354,8 @@ fn write_answers(
         {
             writer.field("transactionId", key);
         }
-        writer.field("MSG_REGION", broker.settings.region.as_str());
-        writer.field("TRACE_ON", broker.settings.trace_on);
+        writer.field("MSG_REGION", settings.region.as_str());
+        writer.field("TRACE_ON", settings.trace_on);
         writer.finish(&[]);
     }
 }

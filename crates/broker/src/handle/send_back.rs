@@ -37,9 +37,9 @@ pub(crate) fn send_back(
     let name = header.group.to_str().into_owned();
     let group = broker.groups.get_or_create(&name, broker.env.clock.wall_ms());
     let group = group.ok_or_else(|| Refusal::NoGroup(name.clone()))?;
-    if broker.settings.permission & perm::WRITE == 0 {
+    if broker.settings().permission & perm::WRITE == 0 {
         return Err(Refusal::BrokerForbidden {
-            broker: broker.settings.name.clone(),
+            broker: broker.settings().name.clone(),
             what: "sending",
         });
     }

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use env::Env;
-use wire::codes::{ClientRequest, RequestCode};
+use wire::codes::{ClientRequest, RequestCode, RequestError};
 use wire::frame::OwnedFrame;
 use wire::header::Header;
 use wire::reply_codes;
@@ -163,18 +163,27 @@ impl wire::Call for Handler {
             if peer.accept(&frame) {
                 continue;
             }
-            match ClientRequest::decode(&frame) {
+            let refused = match ClientRequest::decode(&frame) {
                 Ok(ClientRequest::NotifyConsumerIdsChanged(header)) => {
                     (self.pushed)(&header.consumer_group.to_str());
+                    continue;
                 }
-                Err(error) if !frame.is_oneway() => {
-                    let code = reply_codes::REQUEST_CODE_NOT_SUPPORTED;
-                    FrameWriter::response(out.head(), frame.reply_to(), code)
-                        .remark(&error.to_string())
-                        .finish(&[]);
-                }
-                Err(error) => tracing::debug!(%error, "notice ignored"),
+                // For clients that send requests, or reset offsets themselves.
+                Ok(
+                    ClientRequest::ResetConsumerClientOffset(_)
+                    | ClientRequest::GetConsumerStatusFromClient(_)
+                    | ClientRequest::PushReplyMessageToClient(_),
+                ) => RequestError::NotSupported(frame.code),
+                Err(error) => error,
+            };
+            if frame.is_oneway() {
+                tracing::debug!(error = %refused, "notice ignored");
+                continue;
             }
+            let code = reply_codes::REQUEST_CODE_NOT_SUPPORTED;
+            FrameWriter::response(out.head(), frame.reply_to(), code)
+                .remark(&refused.to_string())
+                .finish(&[]);
         }
         Ok(())
     }

@@ -71,7 +71,8 @@ impl Problem {
         Problem::Value { key: key.to_owned(), value: value.to_owned(), expected }
     }
 
-    pub(super) fn unknown<'a>(key: &str, known: impl Iterator<Item = &'a str>) -> Problem {
+    /// An unknown key, with the known one that it may be a slip of.
+    pub fn unknown<'a>(key: &str, known: impl Iterator<Item = &'a str>) -> Problem {
         Problem::Unknown { key: key.to_owned(), suggestion: nearest(key, known) }
     }
 }

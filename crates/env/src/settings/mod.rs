@@ -38,6 +38,7 @@
 //! ```
 
 mod error;
+mod file;
 pub mod java;
 mod loader;
 mod macros;
@@ -50,6 +51,7 @@ mod value;
 use std::ops::{Bound, RangeBounds};
 
 pub use error::{Problem, SettingsError};
+pub use file::{Change, SettingsFile};
 pub use loader::{Effective, Loaded, Loader, Origin};
 pub use value::Value;
 

@@ -1,9 +1,10 @@
 //! The text format of `java.util.Properties.load`.
 
-/// One `key = value` with the number of its first line, from 1.
+/// One `key = value` with the number of its first line, from 1, and of its lines.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Property {
     pub(super) line: usize,
+    pub(super) lines: usize,
     pub(super) key: String,
     pub(super) value: String,
 }
@@ -36,7 +37,8 @@ pub(super) fn parse(text: &str) -> Result<Vec<Property>, Malformed> {
         }
         let (key, value) = split(&logical);
         let unescape = |text| unescape(text).map_err(|problem| (first, problem));
-        properties.push(Property { line: first, key: unescape(key)?, value: unescape(value)? });
+        let (key, value, lines) = (unescape(key)?, unescape(value)?, line - first + 1);
+        properties.push(Property { line: first, lines, key, value });
     }
     Ok(properties)
 }
@@ -61,6 +63,22 @@ fn split(line: &str) -> (&str, &str) {
     let rest = rest.trim_start_matches(is_space);
     let rest = rest.strip_prefix(['=', ':']).unwrap_or(rest);
     (key, rest.trim_start_matches(is_space))
+}
+
+/// A value as a file has it on one line.
+pub(super) fn escape_value(value: &str) -> String {
+    let mut out = String::with_capacity(value.len());
+    for c in value.chars() {
+        match c {
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            // Blanks before a value are none of it.
+            c if is_space(c) && out.is_empty() => out.extend(['\\', c]),
+            c => out.push(c),
+        }
+    }
+    out
 }
 
 fn unescape(text: &str) -> Result<String, String> {

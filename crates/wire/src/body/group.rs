@@ -133,6 +133,14 @@ pub struct SimpleSubscriptionData {
     pub version: i64,
 }
 
+/// Groups to create or change: body of 225 (`SubscriptionGroupList`).
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct SubscriptionGroupList {
+    /// The groups.
+    pub group_config_list: Vec<SubscriptionGroupConfig>,
+}
+
 /// All groups of a broker: answer to 201 (`SubscriptionGroupWrapper`).
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]

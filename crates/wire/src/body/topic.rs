@@ -73,6 +73,15 @@ impl Default for TopicConfig {
     }
 }
 
+/// Topics to create or change: body of 18 (`CreateTopicListRequestBody`). Their attributes are
+/// changes: the keys begin with `+` or `-`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct TopicConfigList {
+    /// The topics.
+    pub topic_config_list: Vec<TopicConfig>,
+}
+
 /// All topics of a broker: answer to 21, part of [`super::RegisterBrokerBody`]
 /// (`TopicConfigAndMappingSerializeWrapper`). Static topics pass through unread.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

@@ -1,5 +1,5 @@
-//! Headers of requests about topics, groups and settings of a broker: 17, 21, 26, 201, 215, 351,
-//! 352.
+//! Headers of requests about topics, groups and settings of a broker: 17, 21, 26, 201, 207, 215,
+//! 351, 352.
 
 use super::{FieldProblem, FieldType, Header, HeaderError, headers, set};
 use crate::frame::{Frame, FrameWriter};
@@ -77,5 +77,12 @@ headers! {
     pub struct GroupHeader<'a> {
         /// Group.
         pub group: Text<'a> = "group",
+    }
+    /// Header of a group's deletion (`DeleteSubscriptionGroupRequestHeader`).
+    pub struct DeleteGroupHeader<'a> {
+        /// Group.
+        pub group_name: Text<'a> = "groupName",
+        /// Whether its offsets go too.
+        pub clean_offset: bool = "cleanOffset" or false,
     }
 }

@@ -1,0 +1,59 @@
+//! Cleaning on request: log files past their time (329), queue files that they leave behind (306), queues of topics
+//! that do not exist (316).
+
+use std::collections::BTreeSet;
+use std::io;
+
+use store::{ReadError, Store};
+use wire::{Frame, Replies};
+
+use crate::Broker;
+use crate::reply::{self, Refusal};
+
+/// 329: deletes log files past their time, whatever the hour.
+pub(crate) fn expired_log(
+    broker: &Broker,
+    frame: &Frame<'_>,
+    out: &mut Replies,
+) -> Result<(), Refusal> {
+    clean(broker, frame, out, Store::delete_expired)
+}
+
+/// 306: deletes queue files that refer to nothing any more.
+pub(crate) fn expired_queues(
+    broker: &Broker,
+    frame: &Frame<'_>,
+    out: &mut Replies,
+) -> Result<(), Refusal> {
+    clean(broker, frame, out, Store::clean_queues)
+}
+
+/// 316: empties the queues of topics that do not exist.
+pub(crate) fn unused_topics(
+    broker: &Broker,
+    frame: &Frame<'_>,
+    out: &mut Replies,
+) -> Result<(), Refusal> {
+    let queues = broker.store.queues();
+    let unknown = queues.iter().filter(|queue| broker.topics.get(queue.topic()).is_none());
+    let topics: BTreeSet<String> = unknown.map(|queue| queue.topic().to_owned()).collect();
+    clean(broker, frame, out, move |store| {
+        topics.iter().try_for_each(|topic| store.delete_topic(topic))
+    })
+}
+
+/// Answers when `job` is done, on a thread that may wait for the disk.
+fn clean(
+    broker: &Broker,
+    frame: &Frame<'_>,
+    out: &mut Replies,
+    job: impl FnOnce(&Store) -> io::Result<()> + Send + 'static,
+) -> Result<(), Refusal> {
+    let done = broker.store.background(job)?;
+    let to = (!frame.is_oneway()).then(|| frame.reply_to());
+    out.later(Box::pin(async move {
+        let done = done.await.ok_or(Refusal::Read(ReadError::Closed));
+        reply::outcome(to, done.and_then(|done| done.map(|()| Vec::new()).map_err(Refusal::Disk)))
+    }));
+    Ok(())
+}
