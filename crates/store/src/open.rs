@@ -5,6 +5,7 @@ use std::path::Path;
 use env::Env;
 
 use crate::append::Appender;
+use crate::background::Background;
 use crate::config_files::ConfigFiles;
 use crate::dispatch::Derived;
 use crate::error::OpenError;
@@ -92,6 +93,7 @@ pub(crate) fn open(env: Env, settings: StoreSettings) -> Result<Inner, OpenError
         persist: Persist::new(state_file, state, checkpoint),
         appender: Appender::new(recovered.end, last),
         marks: Marks::new(recovered.end, last_ms),
+        background: Background::new(env.clock.clone()),
         env: env.with_own_tasks(),
         settings,
         delays,
@@ -100,7 +102,6 @@ pub(crate) fn open(env: Env, settings: StoreSettings) -> Result<Inner, OpenError
         flush: Default::default(),
         retention: Default::default(),
         health: Health::default(),
-        background: Default::default(),
         keeper: Default::default(),
         _lock: lock,
     };
