@@ -4,7 +4,7 @@
 //! process loses at most that much progress (messages are delivered again, never skipped). Offsets are neither
 //! checked against the queue nor kept from moving back: an administrator's reset is an ordinary commit.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
@@ -94,18 +94,34 @@ impl Offsets {
     pub fn to_json(&self, now_ms: i64) -> Vec<u8> {
         let mut table = self.table.lock();
         bump(&mut table.version, now_ms);
-        let mut offsets = Map::new();
+        table.json().to_string().into_bytes()
+    }
+
+    /// What the file will have when it is written next, and the topics of each group (43).
+    pub fn text(&self) -> Vec<u8> {
+        let table = self.table.lock();
+        let mut topics: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for (topic, groups) in &table.topics {
-            for (group, queues) in groups {
-                let queues: Map<String, Value> = queues
-                    .iter()
-                    .map(|(id, offset)| (id.to_string(), Value::from(*offset)))
-                    .collect();
-                offsets.insert(format!("{topic}@{group}"), Value::Object(queues));
-            }
+            groups.keys().for_each(|group| topics.entry(group).or_default().push(topic));
         }
-        let file = serde_json::json!({ "dataVersion": table.version, "offsetTable": offsets });
-        file.to_string().into_bytes()
+        let mut text = table.json();
+        text["groupTopicMap"] = serde_json::json!(topics);
+        text.to_string().into_bytes()
+    }
+
+    /// Topics that the group has committed offsets of.
+    pub fn topics_of(&self, group: &str) -> BTreeSet<String> {
+        let table = self.table.lock();
+        let topics = table.topics.iter().filter(|(_, groups)| groups.contains_key(group));
+        topics.map(|(topic, _)| topic.clone()).collect()
+    }
+
+    /// Groups that have committed offsets of the topic. Names with an `@` are no groups: proxies keep the progress of
+    /// broadcasting clients under them.
+    pub fn groups_of(&self, topic: &str) -> BTreeSet<String> {
+        let table = self.table.lock();
+        let groups = table.topics.get(topic).into_iter().flat_map(HashMap::keys);
+        groups.filter(|group| !group.contains('@')).cloned().collect()
     }
 
     /// Reads the text of `consumerOffset.json`, ours or Java's (bare integer keys). Entries that are not offsets are skipped.
@@ -133,6 +149,22 @@ impl Offsets {
     }
 }
 
+impl Table {
+    fn json(&self) -> Value {
+        let mut offsets = Map::new();
+        for (topic, groups) in &self.topics {
+            for (group, queues) in groups {
+                let queues: Map<String, Value> = queues
+                    .iter()
+                    .map(|(id, offset)| (id.to_string(), Value::from(*offset)))
+                    .collect();
+                offsets.insert(format!("{topic}@{group}"), Value::Object(queues));
+            }
+        }
+        serde_json::json!({ "dataVersion": self.version, "offsetTable": offsets })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,6 +179,23 @@ mod tests {
         assert_eq!(offsets.query("T", "g", 0), Some(5));
         offsets.remove_topic("T");
         assert_eq!(offsets.query("T", "g", 0), None);
+    }
+
+    /// Shows who has progress where, and that looking at the text does not change its version.
+    #[test]
+    fn topics_and_groups_with_progress() {
+        let offsets = Offsets::default();
+        for (topic, group) in [("T", "g"), ("U", "g"), ("T", "h"), ("T", "h@client")] {
+            offsets.commit(topic, group, 0, 1).unwrap();
+        }
+        assert_eq!(offsets.topics_of("g").into_iter().collect::<Vec<_>>(), ["T", "U"]);
+        assert_eq!(offsets.groups_of("T").into_iter().collect::<Vec<_>>(), ["g", "h"]);
+        assert!(offsets.topics_of("x").is_empty() && offsets.groups_of("x").is_empty());
+        let written: Value = serde_json::from_slice(&offsets.to_json(5)).unwrap();
+        let text: Value = serde_json::from_slice(&offsets.text()).unwrap();
+        assert_eq!(text["offsetTable"], written["offsetTable"]);
+        assert_eq!(text["dataVersion"], written["dataVersion"]);
+        assert_eq!(text["groupTopicMap"]["h"], serde_json::json!(["T"]));
     }
 
     /// Shows that what is written is read back, and that Java's bare integer keys and extra `@` parts are understood.

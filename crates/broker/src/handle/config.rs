@@ -66,6 +66,7 @@ pub(crate) fn delete_topic(
     }
     if broker.topics.remove(&name, broker.env.clock.wall_ms()) {
         broker.offsets.remove_topic(&name);
+        broker.progress.remove_topic(&name);
     }
     let name = name.into_owned();
     let deleted = broker.store.background(move |store| store.delete_topic(&name))?;
@@ -152,5 +153,10 @@ pub(crate) fn group(
 pub(crate) fn settings(broker: &Broker, frame: &Frame<'_>, out: &mut Replies) {
     let version = serde_json::json!(broker.topics.snapshot().data_version).to_string();
     let header = GetBrokerConfigResponse { version: version.as_str().into() };
-    reply::header_and_body(out, frame, &header, broker.effective_settings.as_bytes());
+    // Tools know the keys as they stand in the reference's files, without a role in front of them.
+    let lines = broker.effective_settings.lines();
+    let own = lines
+        .filter_map(|line| line.strip_prefix("broker.").or_else(|| line.strip_prefix("store.")));
+    let text: String = own.flat_map(|line| [line, "\n"]).collect();
+    reply::header_and_body(out, frame, &header, text.as_bytes());
 }

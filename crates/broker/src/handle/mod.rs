@@ -2,6 +2,7 @@
 
 pub(crate) mod client;
 pub(crate) mod config;
+pub(crate) mod inspect;
 pub(crate) mod offset;
 pub(crate) mod pull;
 pub(crate) mod query;
