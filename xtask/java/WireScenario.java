@@ -96,6 +96,8 @@ public final class WireScenario {
             sendWithLongNames();
         } else if (mode.equals("name-server")) {
             nameServer();
+        } else if (mode.equals("inspection")) {
+            inspection();
         } else {
             topicsAndGroups();
             routes();
@@ -293,6 +295,15 @@ public final class WireScenario {
 
     private RemotingCommand invoke(int code, CommandCustomHeader header) throws Exception {
         return api.getRemotingClient().invokeSync(broker, RemotingCommand.createRequestCommand(code, header), TIMEOUT);
+    }
+
+    private void inspection() throws Exception {
+        DefaultMQProducer inspected = new DefaultMQProducer("inspected-producer");
+        configure(inspected, "inspected-producer");
+        inspected.start();
+        DefaultMQPushConsumer consumer = Inspection.consumer();
+        configure(consumer, "inspected-consumer");
+        new Inspection(session, api, broker, inspected, consumer).run();
     }
 
     // ---- producers ----

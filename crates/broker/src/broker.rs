@@ -22,10 +22,12 @@ use crate::live::LiveSettings;
 use crate::locks::QueueLocks;
 use crate::offset::Offsets;
 use crate::persist::{self, Persister};
+use crate::progress::Progress;
 use crate::register::{self, Registrar};
 use crate::reply::{self, Refusal};
 use crate::schedule::{self, Delays};
 use crate::settings::BrokerSettings;
+use crate::stats::{self, Stats};
 use crate::topic::{self, AutoCreate, OwnNames, Topic, Topics};
 
 /// Passes kept for reuse: a few more than there are threads that serve connections.
@@ -48,6 +50,10 @@ pub struct Inner {
     pub(crate) delays: Delays,
     pub(crate) clients: Clients,
     pub(crate) locks: QueueLocks,
+    pub(crate) progress: Progress,
+    pub(crate) stats: Stats,
+    /// When the broker was opened, ms since 1970.
+    pub(crate) opened_ms: i64,
     pub(crate) persister: Persister,
     pub(crate) registrar: Registrar,
     /// Address that clients and name servers are told, `host:port`.
@@ -112,6 +118,9 @@ impl Broker {
             delays: Delays::default(),
             clients: Clients::default(),
             locks: QueueLocks::default(),
+            progress: Progress::default(),
+            stats: Stats::default(),
+            opened_ms: env.clock.wall_ms(),
             persister,
             registrar: Registrar::new(deps.client, &deps.namesrv),
             addr: advertised.to_string(),
@@ -131,7 +140,8 @@ impl Broker {
         let stop = tasks.stop_token();
         tasks.spawn("broker-schedule", schedule::run(broker.clone(), stop.clone()));
         tasks.spawn("broker-register", register::run(broker.clone(), stop.clone()));
-        tasks.spawn("broker-clients", expire_clients(broker.clone(), stop));
+        tasks.spawn("broker-clients", expire_clients(broker.clone(), stop.clone()));
+        tasks.spawn("broker-stats", stats::run(broker.clone(), stop));
         Ok(broker)
     }
 

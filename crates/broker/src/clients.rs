@@ -4,6 +4,8 @@
 //! that sends it asked for, so two members of a group that disagree lose nothing silently (the reference keeps the
 //! last heartbeat's subscription for the whole group). A disagreement is logged once per group and change.
 
+mod views;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +15,8 @@ use wire::body::{
     ConsumeFromWhere, ConsumeType, ConsumerData, HeartbeatData, MessageModel, SubscriptionData,
 };
 use wire::{Language, Peer};
+
+pub use views::Consumer;
 
 use crate::limits;
 

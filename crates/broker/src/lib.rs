@@ -15,11 +15,13 @@ pub mod locks;
 mod message;
 pub mod offset;
 mod persist;
+pub mod progress;
 mod register;
 pub mod reply;
 pub mod schedule;
 pub mod serve;
 pub mod settings;
+pub mod stats;
 pub mod topic;
 
 pub use broker::{Broker, Deps, OpenError};

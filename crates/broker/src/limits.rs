@@ -34,3 +34,7 @@ pub const LONG_TOPIC_NAME: usize = 255;
 pub const GROUP_NAME: usize = 120;
 /// Longest properties block of a record, in bytes (a signed 16-bit length on disk).
 pub const PROPERTIES: usize = 32_767;
+/// Queues that one answer to a tool tells of.
+pub const QUEUES_PER_ANSWER: usize = 65_536;
+/// Units of a consume queue in one answer to a tool.
+pub const UNITS_PER_ANSWER: usize = 1024;

@@ -5,7 +5,7 @@
 //! checked against the queue nor kept from moving back. A reset by an administrator stands until the queue's
 //! consumer has heard of it, whatever that commits meanwhile (222).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
@@ -133,13 +133,6 @@ impl Offsets {
         groups.map(|(group, queues)| (group.clone(), offsets(queues))).collect()
     }
 
-    /// Topics in which `group` has offsets.
-    pub fn topics_of(&self, group: &str) -> Vec<String> {
-        let table = self.table.lock();
-        let topics = table.topics.iter().filter(|(_, groups)| groups.contains_key(group));
-        topics.map(|(topic, _)| topic.clone()).collect()
-    }
-
     /// Gives `to` the progress that `from` has in `topic`, in place of its own; nothing if `from` has none.
     pub fn copy(&self, topic: &str, from: &str, to: &str) -> Result<(), CommitError> {
         let mut table = self.table.lock();
@@ -199,18 +192,34 @@ impl Offsets {
     pub fn to_json(&self, now_ms: i64) -> Vec<u8> {
         let mut table = self.table.lock();
         bump(&mut table.version, now_ms);
-        let mut offsets = Map::new();
+        table.json().to_string().into_bytes()
+    }
+
+    /// What the file will have when it is written next, and the topics of each group (43).
+    pub fn text(&self) -> Vec<u8> {
+        let table = self.table.lock();
+        let mut topics: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for (topic, groups) in &table.topics {
-            for (group, queues) in groups {
-                let queues: Map<String, Value> = queues
-                    .iter()
-                    .map(|(id, known)| (id.to_string(), Value::from(known.offset)))
-                    .collect();
-                offsets.insert(format!("{topic}@{group}"), Value::Object(queues));
-            }
+            groups.keys().for_each(|group| topics.entry(group).or_default().push(topic));
         }
-        let file = serde_json::json!({ "dataVersion": table.version, "offsetTable": offsets });
-        file.to_string().into_bytes()
+        let mut text = table.json();
+        text["groupTopicMap"] = serde_json::json!(topics);
+        text.to_string().into_bytes()
+    }
+
+    /// Topics that the group has committed offsets of.
+    pub fn topics_of(&self, group: &str) -> BTreeSet<String> {
+        let table = self.table.lock();
+        let topics = table.topics.iter().filter(|(_, groups)| groups.contains_key(group));
+        topics.map(|(topic, _)| topic.clone()).collect()
+    }
+
+    /// Groups that have committed offsets of the topic. Names with an `@` are no groups: proxies keep the progress of
+    /// broadcasting clients under them.
+    pub fn groups_of(&self, topic: &str) -> BTreeSet<String> {
+        let table = self.table.lock();
+        let groups = table.topics.get(topic).into_iter().flat_map(HashMap::keys);
+        groups.filter(|group| !group.contains('@')).cloned().collect()
     }
 
     /// Reads the text of `consumerOffset.json`, ours or Java's (bare integer keys). Entries that are not offsets are skipped.
@@ -260,6 +269,20 @@ impl Table {
         groups.entry(group.to_owned()).or_default().insert(queue, progress);
         Ok(())
     }
+
+    fn json(&self) -> Value {
+        let mut offsets = Map::new();
+        for (topic, groups) in &self.topics {
+            for (group, queues) in groups {
+                let queues: Map<String, Value> = queues
+                    .iter()
+                    .map(|(id, known)| (id.to_string(), Value::from(known.offset)))
+                    .collect();
+                offsets.insert(format!("{topic}@{group}"), Value::Object(queues));
+            }
+        }
+        serde_json::json!({ "dataVersion": self.version, "offsetTable": offsets })
+    }
 }
 
 #[cfg(test)]
@@ -276,6 +299,23 @@ mod tests {
         assert_eq!(offsets.query("T", "g", 0), Some(5));
         offsets.remove_topic("T");
         assert_eq!(offsets.query("T", "g", 0), None);
+    }
+
+    /// Shows who has progress where, and that looking at the text does not change its version.
+    #[test]
+    fn topics_and_groups_with_progress() {
+        let offsets = Offsets::default();
+        for (topic, group) in [("T", "g"), ("U", "g"), ("T", "h"), ("T", "h@client")] {
+            offsets.commit(topic, group, 0, 1).unwrap();
+        }
+        assert_eq!(offsets.topics_of("g").into_iter().collect::<Vec<_>>(), ["T", "U"]);
+        assert_eq!(offsets.groups_of("T").into_iter().collect::<Vec<_>>(), ["g", "h"]);
+        assert!(offsets.topics_of("x").is_empty() && offsets.groups_of("x").is_empty());
+        let written: Value = serde_json::from_slice(&offsets.to_json(5)).unwrap();
+        let text: Value = serde_json::from_slice(&offsets.text()).unwrap();
+        assert_eq!(text["offsetTable"], written["offsetTable"]);
+        assert_eq!(text["dataVersion"], written["dataVersion"]);
+        assert_eq!(text["groupTopicMap"]["h"], serde_json::json!(["T"]));
     }
 
     /// Shows that what is written is read back, and that Java's bare integer keys and extra `@` parts are understood.
@@ -325,7 +365,7 @@ mod tests {
         let of_topic = offsets.of_topic("T");
         assert_eq!(of_topic["to"], BTreeMap::from([(0, 1), (1, 2)]));
         assert_eq!(of_topic["from"], of_topic["to"]);
-        assert_eq!(offsets.topics_of("to"), ["T"]);
+        assert_eq!(offsets.topics_of("to"), BTreeSet::from(["T".to_owned()]));
         assert_eq!((offsets.table.lock().entries, offsets.take_reset("T", "to", 7)), (4, None));
     }
 }

@@ -10,6 +10,7 @@ use wire::record::EncodeError;
 use wire::{Frame, FrameWriter, Header, Replies, reply_codes as code};
 
 use crate::group::GroupError;
+use crate::handle::inspect::relay::RelayError;
 use crate::live::ChangeError;
 use crate::offset::CommitError;
 use crate::topic::TopicError;
@@ -38,6 +39,17 @@ pub enum Refusal {
     /// The topic does not exist (everything but sends).
     #[error("Topic {0} not exist!")]
     UnknownTopic(String),
+    /// The topic does not exist (questions of tools).
+    #[error("topic[{0}] not exist")]
+    TopicMissing(String),
+    /// The store has no such queue.
+    #[error("{queue}@{topic} is not exist!")]
+    NoQueue {
+        /// Topic.
+        topic: String,
+        /// Queue that was asked for.
+        queue: i32,
+    },
     /// The queue id is outside the topic's range.
     #[error(
         "queueId[{queue}] is illegal, topic:[{topic}] topicConfig.readQueueNums:[{count}] consumer:[{who}]"
@@ -137,6 +149,36 @@ pub enum Refusal {
     /// Nobody of the group is connected here.
     #[error("no consumer for this group, {0}")]
     NobodyHome(String),
+    /// No consumer of the group is connected (questions of tools).
+    #[error("the consumer group[{0}] not online")]
+    GroupOffline(String),
+    /// No producer of the group is connected.
+    #[error("the producer group[{0}] not exist")]
+    NoProducers(String),
+    /// A consumer does not answer what is handed on to it.
+    #[error("{0}")]
+    Relay(#[from] RelayError),
+    /// The text is no offset message id.
+    #[error("[{0}] is no offset message id")]
+    NoOffsetId(String),
+    /// The answer would tell of too many queues.
+    #[error(
+        "the answer would tell of {queues} queues, the limit is {limit} (limits::QUEUES_PER_ANSWER)"
+    )]
+    TooManyQueues {
+        /// Queues.
+        queues: usize,
+        /// Most queues.
+        limit: usize,
+    },
+    /// The answer does not fit into a frame.
+    #[error("the answer has {size} bytes, a frame has at most {limit} (limits::MAX_FRAME)")]
+    AnswerTooLarge {
+        /// Bytes of the answer.
+        size: usize,
+        /// Bytes of a frame.
+        limit: usize,
+    },
     /// A value that its field does not take.
     #[error("{0}")]
     Config(String),
@@ -208,6 +250,13 @@ impl Refusal {
             Refusal::ExpressionType(_) | Refusal::NoRecord(_) | Refusal::NoRecordToRetry(_) => {
                 code::SYSTEM_ERROR
             }
+            Refusal::NoQueue { .. } | Refusal::NoProducers(_) | Refusal::NoOffsetId(_) => {
+                code::SYSTEM_ERROR
+            }
+            Refusal::TooManyQueues { .. } | Refusal::AnswerTooLarge { .. } => code::SYSTEM_ERROR,
+            Refusal::Relay(RelayError::Silent { .. }) => code::CONSUME_MSG_TIMEOUT,
+            Refusal::Relay(_) => code::SYSTEM_ERROR,
+            Refusal::GroupOffline(_) => code::CONSUMER_NOT_ONLINE,
             Refusal::NobodyHome(_)
             | Refusal::Config(_)
             | Refusal::Topic(TopicError::Attribute(_)) => code::SYSTEM_ERROR,
@@ -233,9 +282,10 @@ impl Refusal {
             Refusal::ReadForbidden { .. } | Refusal::Transaction => code::NO_PERMISSION,
             Refusal::TopicNotWritable(_) => code::NO_PERMISSION,
             Refusal::Read(_) | Refusal::Disk(_) | Refusal::NotDurable => code::SYSTEM_ERROR,
-            Refusal::NoTopic(_) | Refusal::UnknownTopic(_) | Refusal::ResetTopic(_) => {
-                code::TOPIC_NOT_EXIST
-            }
+            Refusal::NoTopic(_)
+            | Refusal::UnknownTopic(_)
+            | Refusal::TopicMissing(_)
+            | Refusal::ResetTopic(_) => code::TOPIC_NOT_EXIST,
             Refusal::NoGroup(_) | Refusal::UnknownGroup(_) | Refusal::ResetGroup(_) => {
                 code::SUBSCRIPTION_GROUP_NOT_EXIST
             }

@@ -63,17 +63,25 @@ impl Delays {
 
     /// The text of `delayOffset.json`.
     pub fn to_json(&self, now_ms: i64) -> Vec<u8> {
-        let mut version = self.version.lock();
-        bump(&mut version, now_ms);
+        bump(&mut self.version.lock(), now_ms);
+        self.text()
+    }
+
+    /// The same text as it was written last, but with what has changed since (45).
+    pub fn text(&self) -> Vec<u8> {
         let offsets: Map<String, Value> = self
-            .next
-            .lock()
-            .iter()
-            .map(|(level, next)| (level.to_string(), Value::from(*next)))
+            .all()
+            .into_iter()
+            .map(|(level, next)| (level.to_string(), Value::from(next)))
             .collect();
-        serde_json::json!({ "dataVersion": *version, "offsetTable": offsets })
+        serde_json::json!({ "dataVersion": *self.version.lock(), "offsetTable": offsets })
             .to_string()
             .into_bytes()
+    }
+
+    /// Levels that were delivered from, and how far.
+    pub fn all(&self) -> BTreeMap<i32, u64> {
+        self.next.lock().clone()
     }
 
     /// Reads the text of `delayOffset.json`, ours or Java's.

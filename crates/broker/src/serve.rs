@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use wire::{BrokerRequest, Call, Frame, FrameError, Frames, Peer, Replies};
 
-use crate::handle::{clean, client, config, consumer_status, lists, offset, progress, pull, query};
+use crate::handle::{
+    clean, client, config, consumer_status, inspect, lists, offset, progress, pull, query,
+};
 use crate::handle::{reply_message, reset, send, send::Pass, send_back, settings};
 use crate::reply::{self, Refusal};
 use crate::{Broker, limits};
@@ -103,6 +105,25 @@ impl Broker {
             R::CleanExpiredConsumequeue(_) => clean::expired_queues(self, frame, out)?,
             R::CleanUnusedTopic(_) => clean::unused_topics(self, frame, out)?,
             R::DeleteExpiredCommitlog(_) => clean::expired_log(self, frame, out)?,
+            R::GetBrokerRuntimeInfo(_) => inspect::runtime::info(self, frame, out)?,
+            R::GetAllConsumerOffset(_) => inspect::groups::all_offsets(self, frame, out)?,
+            R::GetAllDelayOffset(_) => inspect::groups::all_delays(self, frame, out)?,
+            R::GetTopicStatsInfo(h) => inspect::topics::stats(self, frame, &h, out)?,
+            R::GetSystemTopicListFromBroker(_) => inspect::topics::system(self, frame, out),
+            R::QueryConsumeQueue(h) => inspect::topics::consume_queue(self, frame, &h, out)?,
+            R::GetConsumerConnectionList(h) => inspect::clients::consumers(self, frame, &h, out)?,
+            R::GetProducerConnectionList(h) => inspect::clients::producers(self, frame, &h, out)?,
+            R::GetAllProducerInfo(_) => inspect::clients::all_producers(self, frame, out),
+            R::GetConsumeStats(h) => inspect::groups::stats(self, frame, &h, out)?,
+            R::GetBrokerConsumeStats(h) => inspect::groups::all_stats(self, frame, &h, out)?,
+            R::QueryConsumeTimeSpan(h) => inspect::groups::time_spans(self, frame, &h, out)?,
+            R::QueryTopicConsumeByWho(h) => inspect::groups::of_topic(self, frame, &h, out),
+            R::QueryTopicsByConsumer(h) => inspect::groups::topics_of(self, frame, &h, out),
+            R::QuerySubscriptionByConsumer(h) => {
+                inspect::groups::subscription(self, frame, &h, out);
+            }
+            R::GetConsumerRunningInfo(h) => inspect::relay::running_info(self, frame, &h, out)?,
+            R::ConsumeMessageDirectly(h) => inspect::relay::consume(self, frame, &h, out)?,
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 //! A [`Topic`] is immutable; a change replaces it. Handlers hold an `Arc<Topic>` for the length of one request and
 //! reach the store's queue by index, without a look-up by name.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -39,6 +39,8 @@ const SYSTEM_TOPICS: [&str; 4] =
 pub struct Topic {
     /// Configuration as the administrator sees it.
     pub config: TopicConfig,
+    /// Whether it is the system's own.
+    pub system: bool,
     queues: Box<[OnceLock<Arc<Queue>>]>,
     /// Whether the file of topics has it.
     saved: AtomicBool,
@@ -49,7 +51,11 @@ impl Topic {
         let queues =
             config.read_queue_nums.max(config.write_queue_nums).clamp(0, limits::QUEUES_PER_TOPIC);
         let queues = (0..queues).map(|_| OnceLock::new()).collect();
-        Topic { config, queues, saved: AtomicBool::new(saved) }
+        Topic { config, system: false, queues, saved: AtomicBool::new(saved) }
+    }
+
+    fn system(config: TopicConfig) -> Topic {
+        Topic { system: true, ..Topic::new(config, true) }
     }
 
     /// Whether the file of topics has it: a message of any other topic might not be found after a crash.
@@ -157,7 +163,8 @@ pub fn bump(version: &mut DataVersion, now_ms: i64) {
 /// The table of topics.
 pub struct Topics {
     table: RwLock<Table>,
-    own: OwnNames,
+    /// Names of the system's own topics, whether they exist or not.
+    system: BTreeSet<String>,
     dirty: AtomicBool,
 }
 
@@ -191,7 +198,7 @@ impl Topics {
         let mut topics = HashMap::new();
         let mut add = |name: &str, queues: i32, perm: i32| {
             let config = config(name, queues, perm);
-            topics.insert(name.to_owned(), Arc::new(Topic::new(config, true)));
+            topics.insert(name.to_owned(), Arc::new(Topic::system(config)));
         };
         let read_write = perm::READ | perm::WRITE;
         add("SELF_TEST_TOPIC", 1, read_write);
@@ -215,8 +222,10 @@ impl Topics {
         ] {
             add(name, 1, read_write);
         }
+        let named = SYSTEM_TOPICS.iter().chain(&CLOSED_TOPICS).map(|name| (*name).to_owned());
+        let system = topics.keys().cloned().chain(named).collect();
         let table = RwLock::new(Table { topics, version: DataVersion::default() });
-        Topics { table, own, dirty: AtomicBool::new(true) }
+        Topics { table, system, dirty: AtomicBool::new(true) }
     }
 
     /// The topic of that name.
@@ -226,12 +235,18 @@ impl Topics {
 
     /// Whether the name is the system's own, so that administrators may neither create nor delete it.
     pub fn is_system(&self, name: &str) -> bool {
-        SYSTEM_TOPICS.contains(&name)
-            || CLOSED_TOPICS.contains(&name)
-            || name.starts_with(SYSTEM_PREFIX)
-            || name == self.own.cluster
-            || name == self.own.broker
-            || name.strip_suffix("_REPLY_TOPIC") == Some(&self.own.cluster)
+        self.system.contains(name) || name.starts_with(SYSTEM_PREFIX)
+    }
+
+    /// Names of the system's own topics (305), whether they exist or not.
+    pub fn system_names(&self) -> Vec<String> {
+        self.system.iter().cloned().collect()
+    }
+
+    /// The topic that is stored for `config`.
+    fn topic(&self, config: TopicConfig, saved: bool) -> Arc<Topic> {
+        let system = self.is_system(&config.topic_name);
+        Arc::new(Topic { system, ..Topic::new(config, saved) })
     }
 
     /// Stores `config`, replacing what was there. Returns `false` when nothing changed.
@@ -246,7 +261,7 @@ impl Topics {
             }
             _ => {}
         }
-        table.topics.insert(config.topic_name.clone(), Arc::new(Topic::new(config, false)));
+        table.topics.insert(config.topic_name.clone(), self.topic(config, false));
         bump(&mut table.version, now_ms);
         self.dirty.store(true, Ordering::Release);
         Ok(true)
@@ -325,7 +340,7 @@ impl Topics {
         let mut table = self.table.write();
         for (name, mut config) in file.topic_config_table {
             config.topic_name = name.clone();
-            table.topics.insert(name, Arc::new(Topic::new(config, true)));
+            table.topics.insert(name, self.topic(config, true));
         }
         table.version = file.data_version;
         self.dirty.store(false, Ordering::Release);
@@ -411,6 +426,32 @@ mod tests {
     fn topics() -> Topics {
         let own = OwnNames { cluster: "DefaultCluster".into(), broker: "broker-a".into() };
         Topics::new(own, AutoCreate { enabled: true, queues: 8 }, 18)
+    }
+
+    /// Shows that the system's own topics are those that the reference answers 305 with.
+    #[test]
+    fn system_topics_are_the_references() {
+        let want = [
+            "BenchmarkTest",
+            "CHECKPOINT_TOPIC",
+            "DefaultCluster",
+            "DefaultCluster_REPLY_TOPIC",
+            "OFFSET_MOVED_EVENT",
+            "RMQ_SYS_ROCKSDB_TRANS_HALF_TOPIC",
+            "RMQ_SYS_ROCKSDB_TRANS_OP_HALF_TOPIC",
+            "RMQ_SYS_TRACE_TOPIC",
+            "RMQ_SYS_TRANS_HALF_TOPIC",
+            "RMQ_SYS_TRANS_OP_HALF_TOPIC",
+            "SCHEDULE_TOPIC_XXXX",
+            "SELF_TEST_TOPIC",
+            "TBW102",
+            "TRANS_CHECK_MAX_TIME_TOPIC",
+            "broker-a",
+            "rmq_sys_REVIVE_LOG_DefaultCluster",
+            "rmq_sys_SYNC_BROKER_MEMBER_broker-a",
+            "rmq_sys_wheel_timer",
+        ];
+        assert_eq!(topics().system_names(), want);
     }
 
     /// Shows the rule of auto-creation: queues are the smaller of what the client asks and what the template has.

@@ -150,6 +150,12 @@ impl Appender {
         Appender { pending: Mutex::default(), tail: Mutex::new(tail) }
     }
 
+    /// Batches that wait for the holder of the tail, and since when the first of them does.
+    pub(crate) fn waiting(&self) -> (usize, Option<Duration>) {
+        let pending = self.pending.lock();
+        (pending.batches.len(), pending.batches.front().map(|first| first.since))
+    }
+
     /// Waits for the tail; for threads of the store only.
     pub(crate) fn lock(&self) -> parking_lot::MutexGuard<'_, Tail> {
         self.tail.lock()
@@ -373,6 +379,11 @@ impl Inner {
         tail.position = plan.end;
         self.derive(tail, store_timestamp);
         self.marks.set_appended(plan.end, store_timestamp);
+        let (records, bytes) = tail
+            .round
+            .iter()
+            .fold((0, 0), |(records, bytes), batch| (records + batch.len(), bytes + batch.bytes()));
+        self.marks.count(records, bytes);
         if self.settings.sync()
             || plan.end / limits::WRITEBACK_STEP != start / limits::WRITEBACK_STEP
         {

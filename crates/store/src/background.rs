@@ -5,7 +5,9 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
+use env::Clock;
 use parking_lot::{Condvar, Mutex};
 
 use crate::error::ReadError;
@@ -15,15 +17,16 @@ use crate::wait::Slot;
 type Job = Box<dyn FnOnce() + Send>;
 
 /// The queue in front of the reader threads.
-#[derive(Default)]
 pub(crate) struct Background {
+    clock: Clock,
     state: Mutex<State>,
     work: Condvar,
 }
 
 #[derive(Default)]
 struct State {
-    jobs: VecDeque<Job>,
+    /// Since when each waits.
+    jobs: VecDeque<(Duration, Job)>,
     closed: bool,
 }
 
@@ -34,6 +37,17 @@ impl std::fmt::Debug for Background {
 }
 
 impl Background {
+    /// An empty queue.
+    pub(crate) fn new(clock: Clock) -> Background {
+        Background { clock, state: Mutex::default(), work: Condvar::new() }
+    }
+
+    /// Jobs that wait for a thread, and since when the first of them does.
+    pub(crate) fn waiting(&self) -> (usize, Option<Duration>) {
+        let state = self.state.lock();
+        (state.jobs.len(), state.jobs.front().map(|(since, _)| *since))
+    }
+
     /// Runs `job` on a reader thread.
     pub(crate) fn run<T: Send + 'static>(
         &self,
@@ -49,7 +63,7 @@ impl Background {
         if waiting >= limit {
             return Err(ReadError::Busy { waiting, limit });
         }
-        state.jobs.push_back(Box::new(move || promise.keep(job())));
+        state.jobs.push_back((self.clock.mono(), Box::new(move || promise.keep(job()))));
         self.work.notify_one();
         Ok(Task(slot))
     }
@@ -59,7 +73,7 @@ impl Background {
         loop {
             let mut state = self.state.lock();
             self.work.wait_while(&mut state, |state| state.jobs.is_empty() && !state.closed);
-            let Some(job) = state.jobs.pop_front() else { return };
+            let Some((_, job)) = state.jobs.pop_front() else { return };
             drop(state);
             job();
         }

@@ -107,6 +107,9 @@ pub(crate) struct Marks {
     dispatched: AtomicU64,
     /// Store timestamp of the last record.
     last_ms: AtomicI64,
+    /// Records and their bytes, since the store was opened.
+    records: AtomicU64,
+    bytes: AtomicU64,
 }
 
 impl Marks {
@@ -117,7 +120,23 @@ impl Marks {
             durable: AtomicU64::new(end),
             dispatched: AtomicU64::new(end),
             last_ms: AtomicI64::new(last_ms),
+            records: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
         }
+    }
+
+    /// Counts appended records; by the owner of the log's tail only.
+    pub(crate) fn count(&self, records: usize, bytes: usize) {
+        let add = |counter: &AtomicU64, more: usize| {
+            counter.store(counter.load(Ordering::Relaxed) + more as u64, Ordering::Relaxed);
+        };
+        add(&self.records, records);
+        add(&self.bytes, bytes);
+    }
+
+    /// Records and their bytes, since the store was opened.
+    pub(crate) fn counted(&self) -> (u64, u64) {
+        (self.records.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed))
     }
 
     pub(crate) fn dispatched(&self) -> u64 {

@@ -6,6 +6,7 @@ use arc_swap::ArcSwap;
 use env::Env;
 
 use crate::append::Appender;
+use crate::background::Background;
 use crate::config_files::ConfigFiles;
 use crate::dispatch::Derived;
 use crate::error::OpenError;
@@ -93,6 +94,7 @@ pub(crate) fn open(env: Env, settings: StoreSettings) -> Result<Inner, OpenError
         persist: Persist::new(state_file, state, checkpoint),
         appender: Appender::new(recovered.end, last),
         marks: Marks::new(recovered.end, last_ms),
+        background: Background::new(env.clock.clone()),
         env: env.with_own_tasks(),
         live: ArcSwap::from_pointee(settings.clone()),
         settings,
@@ -102,7 +104,6 @@ pub(crate) fn open(env: Env, settings: StoreSettings) -> Result<Inner, OpenError
         flush: Default::default(),
         retention: Default::default(),
         health: Health::default(),
-        background: Default::default(),
         keeper: Default::default(),
         _lock: lock,
     };

@@ -44,7 +44,7 @@ impl Inner {
     }
 
     /// When the record of a unit was stored.
-    fn stored_ms(&self, unit: Unit) -> Option<i64> {
+    pub(crate) fn stored_ms(&self, unit: Unit) -> Option<i64> {
         const HEAD: u64 = 80;
         if unit.is_blank() || u64::from(unit.size) < HEAD {
             return None;

@@ -4,10 +4,12 @@
 //! references) and freely exchange numbers, booleans, enums and their texts; [`read`] takes all of
 //! it, and null for missing. What [`write()`] gives is compact strict JSON that every client parses:
 //! keys in alphabetical order, integer keys quoted, nothing null. Fields are declared in that order.
+//! Only tables with queues as keys have no strict form that Java reads ([`write_tables`]).
 
 mod coerce;
 mod group;
 mod heartbeat;
+mod inspect;
 pub mod lenient;
 mod lock;
 mod offsets;
@@ -22,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 pub use group::*;
 pub use heartbeat::*;
+pub use inspect::*;
 pub use lock::*;
 pub use offsets::*;
 pub use register::*;

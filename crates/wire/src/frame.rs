@@ -30,6 +30,9 @@ use crate::text::Text;
 /// Version ordinal that Apogee announces: V5_4_0 (`MQVersion`: 412 + 20 · 4 + 1).
 pub const VERSION: i32 = 493;
 
+/// Name of [`VERSION`].
+pub const VERSION_NAME: &str = "V5_4_0";
+
 /// Serialization of a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Format {

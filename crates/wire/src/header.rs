@@ -8,6 +8,7 @@
 
 mod client;
 mod config;
+mod inspect;
 mod message;
 mod offset;
 mod reply;
@@ -18,6 +19,7 @@ use std::fmt;
 
 pub use client::*;
 pub use config::*;
+pub use inspect::*;
 pub use message::*;
 pub use offset::*;
 pub use reply::*;

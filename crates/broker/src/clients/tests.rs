@@ -116,3 +116,31 @@ fn producers_are_found_by_client_id() {
     clients.unregister(2, None, Some("pg"));
     assert_eq!((found("c2"), clients.registry.read().producer_ids.len()), (None, 0));
 }
+
+/// Shows what tools see of a group: its connections, of disagreeing members the newer subscription, who consumes a
+/// topic, and nothing of groups without members.
+#[test]
+fn tools_see_members_and_subscriptions() {
+    let clients = Clients::default();
+    let (one, two) = (peer(1), peer(2));
+    beat(&clients, &one, 10, heartbeat("c1", "g", &[("T", "A")]));
+    let mut newer = heartbeat("c2", "g", &[("T", "B"), ("U", "*")]);
+    newer.consumer_data_set[0].subscription_data_set[0].sub_version = 7;
+    beat(&clients, &two, 20, newer);
+    let seen = clients.consumer_connections("g").unwrap();
+    let ids: Vec<_> =
+        seen.connection_set.iter().map(|c| (&*c.client_id, &*c.client_addr)).collect();
+    assert_eq!(ids, [("c1", "127.0.0.1:1001"), ("c2", "127.0.0.1:1002")]);
+    assert_eq!(seen.subscription_table["T"].sub_string, "B");
+    assert_eq!(clients.subscriptions("g").len(), 2);
+    assert_eq!(clients.groups_of("U").into_iter().collect::<Vec<_>>(), ["g"]);
+    assert_eq!(clients.consumer("g", "c2").unwrap().peer.id(), 2);
+    assert!(clients.consumer("g", "c3").is_none() && clients.consumer("h", "c2").is_none());
+    assert!(clients.consumer_connections("h").is_none() && clients.groups_of("V").is_empty());
+    assert_eq!(clients.producer_connections("pg").unwrap().len(), 2);
+    assert!(clients.producer_connections("other").is_none());
+    let producers = clients.producers(Duration::from_secs(21), 100_000);
+    let mut seen: Vec<_> = producers["pg"].iter().map(|p| p.last_update_timestamp).collect();
+    seen.sort_unstable();
+    assert_eq!(seen, [89_000, 99_000]);
+}

@@ -4,6 +4,7 @@ pub(crate) mod clean;
 pub(crate) mod client;
 pub(crate) mod config;
 pub(crate) mod consumer_status;
+pub(crate) mod inspect;
 pub(crate) mod lists;
 pub(crate) mod offset;
 mod place;

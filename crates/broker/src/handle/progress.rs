@@ -1,6 +1,6 @@
 //! Progress of groups as an administrator handles it: a group's end (207), copies (314), comparisons (308).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use wire::body::CorrectionOffsets;
 use wire::header::{CloneOffsetsHeader, CorrectionOffsetHeader, DeleteGroupHeader};
@@ -19,6 +19,7 @@ pub(crate) fn delete_group(
 ) {
     let group = header.group_name.to_str();
     broker.groups.remove(&group, broker.env.clock.wall_ms());
+    broker.progress.remove_group(&group);
     if header.clean_offset {
         broker.offsets.remove_group(&group);
     }
@@ -37,7 +38,7 @@ pub(crate) fn clone_offsets(
     let (from, to) = (header.src_group.to_str(), header.dest_group.to_str());
     let topic = header.topic.map(|topic| topic.to_str()).filter(|topic| !topic.trim().is_empty());
     let topics = match topic {
-        Some(topic) => vec![topic.into_owned()],
+        Some(topic) => BTreeSet::from([topic.into_owned()]),
         None => broker.offsets.topics_of(&from),
     };
     for topic in topics {

@@ -11,7 +11,9 @@ use wire::header::{Header, PullHeader, PullResponse};
 use wire::{Frame, FrameWriter, Peer, Replies, java_hash, reply_codes as code};
 
 use crate::clients::Subscribed;
+use crate::progress::Fetch;
 use crate::reply::{self, Refusal};
+use crate::topic::Topic;
 use crate::{Broker, limits};
 
 /// One pull that passed its checks: all that is kept while it waits.
@@ -22,7 +24,7 @@ struct Pull {
     offset: u64,
     want: Want,
     filter: Filter,
-    topic_sys_flag: i32,
+    topic: Arc<Topic>,
     group: Arc<SubscriptionGroupConfig>,
 }
 
@@ -91,7 +93,7 @@ fn check(
     }
     let count = topic.config.read_queue_nums;
     let queue = topic.queue(&broker.store, header.queue_id).filter(|_| header.queue_id < count);
-    let Some(queue) = queue else {
+    let Some(queue) = queue.map(Arc::clone) else {
         let (queue, who) = (header.queue_id, peer.remote().to_string());
         return Err(Refusal::QueueId { queue, topic: topic_name.into(), count, who });
     };
@@ -102,14 +104,14 @@ fn check(
     Ok(Pull {
         broker: broker.clone(),
         to: frame.reply_to(),
-        queue: Arc::clone(queue),
+        queue,
         offset: u64::try_from(header.queue_offset).unwrap_or(0),
         want: Want {
             max_messages: header.max_msg_nums.clamp(1, limits::PULL_MESSAGES) as u32,
             max_bytes: limits::PULL_BYTES,
         },
         filter,
-        topic_sys_flag: topic.config.topic_sys_flag,
+        topic,
         group,
     })
 }
@@ -265,8 +267,19 @@ impl Pull {
         }
     }
 
+    /// Notes what tools are told of pulls.
+    fn count(&self, got: &Got) {
+        let broker = &self.broker;
+        broker.stats.pulled(got.messages, self.topic.system);
+        let (topic, group) = (&self.topic.config.topic_name, &self.group.group_name);
+        let (queue, next) = (self.queue.id() as i32, got.next as i64);
+        let fetch = Fetch { queue, next, messages: got.messages };
+        broker.progress.pulled(topic, group, fetch, broker.env.clock.mono());
+    }
+
     /// Writes the answer: the header is complete whatever was found, the messages are slices of the log.
     fn answer(&self, got: Got, out: &mut Replies) {
+        self.count(&got);
         let (code, remark) = outcome(got.status, self.offset);
         let response = self.response(got.next as i64, got.min as i64, got.max as i64);
         let mut writer = FrameWriter::response(out.head(), self.to, code).remark(remark);
@@ -282,7 +295,7 @@ impl Pull {
             min_offset: min,
             max_offset: max,
             offset_delta: None,
-            topic_sys_flag: Some(self.topic_sys_flag),
+            topic_sys_flag: Some(self.topic.config.topic_sys_flag),
             group_sys_flag: Some(self.group.group_sys_flag),
             forbidden_type: None,
         }

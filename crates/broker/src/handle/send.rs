@@ -33,6 +33,8 @@ const REGISTER_WAIT: Duration = Duration::from_secs(1);
 pub(crate) struct Pass {
     batch: Batch,
     sends: Vec<Staged>,
+    /// Messages among them that are not for a topic of the system.
+    counted: usize,
     /// The topic of the previous send: most reads carry one topic only.
     topic: Option<Arc<Topic>>,
     properties: BytesMut,
@@ -164,6 +166,7 @@ fn encode(
     let encoded = message::encode(broker, &mut pass.batch, outgoing, Origin::Client)?;
     let Encoded { unique_key, waits } = encoded;
     pass.sends.push(Staged { to, queue_id: target.queue_id, records: 1, unique_key, waits });
+    pass.counted += usize::from(!target.topic.system);
     Ok(())
 }
 
@@ -187,6 +190,7 @@ fn encode_batch(
         Ok(waits) => {
             let (queue_id, unique_key) = (target.queue_id, UniqueKey::new());
             pass.sends.push(Staged { to, queue_id, records, unique_key, waits });
+            pass.counted += if target.topic.system { 0 } else { records };
             Ok(())
         }
         Err(refusal) => {
@@ -258,9 +262,11 @@ fn answer(
     appended: Result<Appended, AppendError>,
     out: &mut Replies,
 ) {
+    let counted = std::mem::take(&mut pass.counted);
     let appended = match appended {
         Ok(appended) => appended,
         Err(error) => {
+            broker.stats.refused(pass.sends.len());
             let refusal = Refusal::Append(error);
             pass.sends
                 .iter()
@@ -271,6 +277,7 @@ fn answer(
             return;
         }
     };
+    broker.stats.sent(counted);
     let waits = broker.syncs() && pass.sends.iter().any(|send| send.waits);
     let mut durable = broker.store.durable(appended.end);
     let flushed = if waits { (&mut durable).now_or_never() } else { Some(Durability::Durable) };

@@ -163,3 +163,23 @@ fn registration_compressed() {
         assert!(RegisterBrokerBody::decode(&packed[..len], 413).is_err(), "{len}");
     }
 }
+
+/// A queue as a key comes out as the reference writes it, whatever its name holds, and is read back;
+/// other keys stay texts.
+#[test]
+fn queues_as_keys() {
+    let names = |name: &str| MessageQueue { topic: name.into(), ..MessageQueue::default() };
+    let mut stats = ConsumeStats::default();
+    for name in ["T", "a\"b\\c"] {
+        stats.offset_table.insert(queue_key(&names(name)), OffsetWrapper::default());
+    }
+    let one = BTreeMap::from([("g\"".to_owned(), vec![stats.clone()]), (String::new(), vec![])]);
+    let list = ConsumeStatsList { consume_stats_list: vec![one], ..Default::default() };
+    let text = String::from_utf8(write_tables(&list)).unwrap();
+    let numbers = r#"{"brokerOffset":0,"consumerOffset":0,"lastTimestamp":0,"pullOffset":0}"#;
+    let want = format!(
+        r#"{{"":[],"g\"":[{{"consumeTps":0.0,"offsetTable":{{{{"brokerName":"","queueId":0,"topic":"T"}}:{numbers},{{"brokerName":"","queueId":0,"topic":"a\"b\\c"}}:{numbers}}}}}]}}"#
+    );
+    assert!(text.contains(&want), "{text}\n{want}");
+    assert_eq!(read::<ConsumeStatsList>(text.as_bytes()).unwrap(), list);
+}

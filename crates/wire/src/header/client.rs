@@ -1,4 +1,4 @@
-//! Headers of requests by which clients and groups are known: 34, 35, 38, 40.
+//! Headers of requests by which clients and groups are known: 34, 35, 38, 40, 203.
 
 use super::{FieldProblem, FieldType, Header, HeaderError, headers, set};
 use crate::frame::{Frame, FrameWriter};
@@ -23,8 +23,8 @@ headers! {
         pub consumer_group: Option<Text<'a>> = "consumerGroup",
     }
 
-    /// Header of 38 and of the notice 40 (`GetConsumerListByGroupRequestHeader`,
-    /// `NotifyConsumerIdsChangedRequestHeader`).
+    /// Header of 38, 203 and of the notice 40 (`GetConsumerListByGroupRequestHeader`,
+    /// `GetConsumerConnectionListRequestHeader`, `NotifyConsumerIdsChangedRequestHeader`).
     pub struct ConsumerGroupHeader<'a> {
         /// Group of the consumers.
         pub consumer_group: Text<'a> = "consumerGroup",

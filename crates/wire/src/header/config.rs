@@ -66,14 +66,15 @@ headers! {
         pub total_group_num: Option<i32> = "totalGroupNum",
     }
 
-    /// Header of a request about one topic: 215, 351 (`DeleteTopicRequestHeader`,
-    /// `GetTopicConfigRequestHeader`).
+    /// Header of a request about one topic: 202, 215, 300, 351 (`DeleteTopicRequestHeader`,
+    /// `GetTopicConfigRequestHeader` and others).
     pub struct TopicHeader<'a> {
         /// Topic.
         pub topic: Text<'a> = "topic",
     }
 
-    /// Header of a request about one group (`GetSubscriptionGroupConfigRequestHeader`).
+    /// Header of a request about one group: 343, 352 (`QueryTopicsByConsumerRequestHeader`,
+    /// `GetSubscriptionGroupConfigRequestHeader`).
     pub struct GroupHeader<'a> {
         /// Group.
         pub group: Text<'a> = "group",

@@ -1,0 +1,207 @@
+//! Counters since the start of the process, and rates over the last seconds and minutes (28).
+//!
+//! A task takes a sample of the counters each second; a rate is the difference of two samples. Days are those of
+//! UTC. Nothing here outlives the process.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use env::Stop;
+use parking_lot::Mutex;
+
+use crate::Broker;
+
+/// Time between samples.
+const PERIOD: Duration = Duration::from_secs(1);
+/// Samples apart that rates are told of, in the order in which tools expect them.
+const WINDOWS: [usize; 3] = [10, 60, 600];
+const DAY_MS: i64 = 86_400_000;
+
+/// The counters.
+#[derive(Default)]
+pub struct Stats {
+    sent: AtomicU64,
+    refused: AtomicU64,
+    found: AtomicU64,
+    missed: AtomicU64,
+    transferred: AtomicU64,
+    fetched: AtomicU64,
+    history: Mutex<History>,
+}
+
+#[derive(Default)]
+struct History {
+    samples: VecDeque<Sample>,
+    /// Days since 1970 of the last sample.
+    day: i64,
+    /// The totals when this day began, and the one before.
+    mornings: [Totals; 2],
+}
+
+/// The counters at one moment.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Sample {
+    /// When.
+    at: Duration,
+    /// Records appended.
+    pub appended: u64,
+    /// Pulls answered with messages.
+    pub found: u64,
+    /// Pulls answered without.
+    pub missed: u64,
+    /// Messages in answers to pulls.
+    pub transferred: u64,
+}
+
+/// What clients sent and got, topics of the system left out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Messages that clients sent.
+    pub sent: u64,
+    /// Messages that consumers got.
+    pub fetched: u64,
+}
+
+/// The totals at three moments.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Days {
+    /// When yesterday began.
+    pub yesterday: Totals,
+    /// When today began.
+    pub today: Totals,
+    /// Now.
+    pub now: Totals,
+}
+
+impl Stats {
+    /// Clients sent so many messages to topics that are not the system's.
+    pub fn sent(&self, messages: usize) {
+        self.sent.fetch_add(messages as u64, Ordering::Relaxed);
+    }
+
+    /// So many sends were not stored.
+    pub fn refused(&self, sends: usize) {
+        self.refused.fetch_add(sends as u64, Ordering::Relaxed);
+    }
+
+    /// A pull was answered with so many messages, of a topic of the system or not.
+    pub fn pulled(&self, messages: u32, of_system: bool) {
+        if messages == 0 {
+            self.missed.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        self.found.fetch_add(1, Ordering::Relaxed);
+        self.transferred.fetch_add(u64::from(messages), Ordering::Relaxed);
+        if !of_system {
+            self.fetched.fetch_add(u64::from(messages), Ordering::Relaxed);
+        }
+    }
+
+    /// Sends that were not stored.
+    pub fn refusals(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// The totals now and when the last two days began.
+    pub fn days(&self) -> Days {
+        let now = self.totals();
+        let [today, yesterday] = self.history.lock().mornings;
+        Days { yesterday, today, now }
+    }
+
+    /// What `counter` gained a second, over each of the windows: three numbers and spaces, as tools split them. A
+    /// window that is longer than the process runs has none.
+    pub fn rates(&self, counter: impl Fn(&Sample) -> u64) -> String {
+        let samples = &self.history.lock().samples;
+        let rate = |window| match (samples.front(), samples.get(window)) {
+            (Some(last), Some(before)) => {
+                let seconds = last.at.saturating_sub(before.at).as_secs_f64().max(0.001);
+                format!("{:?}", counter(last).saturating_sub(counter(before)) as f64 / seconds)
+            }
+            _ => String::new(),
+        };
+        WINDOWS.map(rate).join(" ")
+    }
+
+    fn totals(&self) -> Totals {
+        Totals {
+            sent: self.sent.load(Ordering::Relaxed),
+            fetched: self.fetched.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Takes a sample; `at` is monotonic.
+    fn sample(&self, at: Duration, now_ms: i64, appended: u64) {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let sample = Sample {
+            at,
+            appended,
+            found: load(&self.found),
+            missed: load(&self.missed),
+            transferred: load(&self.transferred),
+        };
+        let mut history = self.history.lock();
+        history.samples.push_front(sample);
+        history.samples.truncate(WINDOWS[2] + 1);
+        let day = now_ms.div_euclid(DAY_MS);
+        if history.day != day {
+            let is_first = history.samples.len() == 1;
+            history.day = day;
+            if !is_first {
+                history.mornings = [self.totals(), history.mornings[0]];
+            }
+        }
+    }
+}
+
+/// The task: samples until told to stop.
+pub(crate) async fn run(broker: Broker, stop: Stop) {
+    while !stop.is_stopped() {
+        let clock = &broker.env.clock;
+        broker.stats.sample(clock.mono(), clock.wall_ms(), broker.store.counters().records);
+        tokio::select! {
+            () = clock.sleep(PERIOD) => {}
+            () = stop.stopped() => return,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Shows that a rate is the gain between two samples over their time, and missing until the window is over.
+    #[test]
+    fn rates_need_their_window() {
+        let stats = Stats::default();
+        for second in 0..=60 {
+            stats.sample(Duration::from_secs(second), 0, second * 4);
+            stats.pulled(32, false);
+        }
+        assert_eq!(stats.rates(|sample| sample.appended), "4.0 4.0 ");
+        assert_eq!(stats.rates(|sample| sample.transferred), "32.0 32.0 ");
+        assert_eq!(stats.rates(|sample| sample.missed), "0.0 0.0 ");
+        assert_eq!(Stats::default().rates(|sample| sample.found), "  ");
+    }
+
+    /// Shows that totals are kept when a day begins, that the start of the process is none, and that topics of the
+    /// system do not count.
+    #[test]
+    fn days_begin_at_midnight() {
+        let stats = Stats::default();
+        let sample = |day: i64| stats.sample(Duration::from_secs(1), day * DAY_MS, 0);
+        stats.sent(5);
+        sample(20_000);
+        assert_eq!(stats.days().today, Totals::default());
+        stats.pulled(3, false);
+        stats.pulled(9, true);
+        sample(20_001);
+        stats.sent(1);
+        let first = Totals { sent: 5, fetched: 3 };
+        let now = Totals { sent: 6, fetched: 3 };
+        assert_eq!(stats.days(), Days { yesterday: Totals::default(), today: first, now });
+        sample(20_002);
+        assert_eq!(stats.days(), Days { yesterday: first, today: now, now });
+    }
+}
