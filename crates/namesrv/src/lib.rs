@@ -11,6 +11,7 @@
 
 mod expire;
 mod handle;
+mod here;
 pub mod kv;
 pub mod limits;
 mod reply;
@@ -18,5 +19,6 @@ pub mod routes;
 mod serve;
 mod settings;
 
+pub use here::{BrokerHere, ByNetwork};
 pub use serve::Namesrv;
 pub use settings::NamesrvSettings;

@@ -1,7 +1,7 @@
 //! The name server as a [`Call`]: one request, one handler, one answer.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use env::Env;
@@ -13,6 +13,7 @@ use wire::{Frame, FrameError, Frames, Peer};
 
 use crate::expire;
 use crate::handle::{broker, config, kv, route, topic};
+use crate::here::{BrokerHere, View};
 use crate::kv::{KvConfig, KvError};
 use crate::limits;
 use crate::reply::{Answer, Refused};
@@ -30,6 +31,7 @@ struct Inner {
     /// Never locked together with `kv`.
     routes: RwLock<Routes>,
     kv: Mutex<KvConfig>,
+    here: OnceLock<BrokerHere>,
 }
 
 impl Namesrv {
@@ -48,11 +50,23 @@ impl Namesrv {
             routes: RwLock::new(Routes::new(rules(&settings))),
             kv: Mutex::new(KvConfig::open(env.disk.clone(), path)?),
             settings: RwLock::new(Arc::new(settings)),
+            here: OnceLock::new(),
             env,
         }));
         let tasks = &namesrv.0.env.tasks;
         tasks.spawn("namesrv-expire", expire::run(namesrv.clone(), tasks.stop_token()));
         Ok(namesrv)
+    }
+
+    /// Tells of the broker in this process, whose address clients are told as it suits them. Only the first call
+    /// counts: a process has one broker.
+    pub fn set_broker_here(&self, broker: BrokerHere) {
+        let _ = self.0.here.set(broker);
+    }
+
+    /// How answers to a client are changed; `None`: not at all.
+    pub(crate) fn view(&self, peer: &Peer) -> Option<View> {
+        self.0.here.get()?.view(peer)
     }
 
     pub(crate) fn env(&self) -> &Env {
@@ -103,9 +117,9 @@ impl Namesrv {
             Request::UnregisterBroker(h) => broker::unregister(self, &h),
             Request::QueryDataVersion(h) => broker::query_version(self, frame, &h),
             Request::BrokerHeartbeat(h) => broker::heartbeat(self, &h),
-            Request::GetRouteinfoByTopic(h) => route::by_topic(self, frame, &h),
-            Request::GetBrokerClusterInfo(_) => route::cluster_info(self),
-            Request::GetBrokerMemberGroup(h) => route::member_group(self, &h),
+            Request::GetRouteinfoByTopic(h) => route::by_topic(self, peer, frame, &h),
+            Request::GetBrokerClusterInfo(_) => route::cluster_info(self, peer),
+            Request::GetBrokerMemberGroup(h) => route::member_group(self, peer, &h),
             Request::GetAllTopicListFromNameserver(_) => topic::list_all(self),
             Request::GetTopicsByCluster(h) => topic::list_by_cluster(self, &h),
             Request::GetSystemTopicListFromNs(_) => topic::list_system(self),

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use apogee_namesrv::{Namesrv, NamesrvSettings};
+use apogee_namesrv::{BrokerHere, ByNetwork, Namesrv, NamesrvSettings};
 use bytes::BytesMut;
 use env::Env;
 use wire::body::{self, DataVersion, RegisterBrokerBody, TopicConfig, TopicConfigs};
@@ -113,6 +113,36 @@ async fn a_registered_broker_is_found() {
     assert_eq!(s.told(106, &[], b""), format!("0  {{}} {cluster}"));
     assert_eq!(s.told(104, &registration("0", "10.0.0.1:10911"), b""), "0  {} ");
     assert_eq!(s.told(105, &[("topic", "TopicTest")], b""), none);
+}
+
+#[tokio::test]
+async fn the_broker_here_is_told_as_it_is_reached() {
+    // Shows that route, cluster and members name the broker of this process at the address that the client reached,
+    // and no other broker's, and that a client that reached the registered address gets the cached answer.
+    let s = Setup::new(NamesrvSettings::default());
+    s.namesrv.set_broker_here(BrokerHere {
+        registered: "10.0.0.1:10911".parse().unwrap(),
+        anywhere: true,
+        by_network: ByNetwork::default(),
+    });
+    s.register(&s.peer, "0", "10.0.0.1:10911");
+    s.register(&peer(2), "1", "10.0.0.2:10911");
+    let reached = |ip: &str| {
+        Peer::new(9, "10.7.0.5:4000".parse().unwrap(), format!("{ip}:9876").parse().unwrap())
+    };
+    let body = |peer: &Arc<Peer>, code, fields| {
+        let answer = s.send(peer, Head::request(code, Format::Json), fields, b"").unwrap();
+        String::from_utf8(answer.frame().body.to_vec()).unwrap()
+    };
+    let member = [("clusterName", "DefaultCluster"), ("brokerName", "broker-a")];
+    let asked: [(i32, Pairs<'_>); 3] =
+        [(105, &[("topic", "TopicTest")]), (106, &[]), (901, &member)];
+    for (code, fields) in asked {
+        let told = body(&reached("10.7.0.1"), code, fields);
+        assert!(told.contains(r#"{"0":"10.7.0.1:10911","1":"10.0.0.2:10911"}"#), "{code}: {told}");
+        let told = body(&reached("10.0.0.1"), code, fields);
+        assert!(told.contains(r#"{"0":"10.0.0.1:10911","1":"10.0.0.2:10911"}"#), "{code}: {told}");
+    }
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use anyhow::Context;
 use broker::BrokerSettings;
 use clap::Args;
 use env::settings::{Loaded, Loader};
-use namesrv::NamesrvSettings;
+use namesrv::{ByNetwork, NamesrvSettings};
 use store::StoreSettings;
 
 /// Variables with our prefix that are for the log and for the client commands, not settings of the server.
@@ -64,6 +64,7 @@ env::settings! {
     /// Settings of the process.
     pub struct ServerSettings in "server";
     "bindAddress" => bind: String = "0.0.0.0".to_owned(), "IP address that the ports are opened on";
+    "advertisedAddresses" => advertised: ByNetwork = ByNetwork::default(), "addresses of the broker that clients of some networks are told by the name server in this process: NETWORK/BITS=HOST:PORT, separated by semicolons; the first network that holds the client counts";
 }
 
 /// Everything that decides how the server runs.

@@ -10,13 +10,14 @@ use anyhow::Context;
 use broker::{Broker, BrokerSettings};
 use env::settings::SettingsFile;
 use env::{Env, Tasks};
-use namesrv::{Namesrv, NamesrvSettings};
+use namesrv::{BrokerHere, ByNetwork, Namesrv, NamesrvSettings};
 use net::{Client, Limits, Server};
 use store::{Store, StoreSettings};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::advertise::Advertise;
 use crate::config::{Config, ServerArgs};
-use crate::{advertise, logging, trial};
+use crate::{logging, trial};
 
 /// Where this process finds its own name server.
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -47,11 +48,12 @@ struct Node {
     env: Env,
     /// Address that the ports are opened on.
     bind: IpAddr,
-    namesrv: Option<Server>,
+    namesrv: Option<(Namesrv, Server)>,
     broker: Option<Server>,
     store: Option<Store>,
-    /// Address that clients are told.
+    /// Address that clients are told, and others for some of them.
     advertised: Option<SocketAddr>,
+    by_network: ByNetwork,
     /// Name servers that a client of this node would ask.
     namesrv_list: String,
 }
@@ -75,6 +77,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         broker: None,
         store: None,
         advertised: None,
+        by_network: config.server.advertised,
         namesrv_list: String::new(),
     };
     if let Some(settings) = config.namesrv {
@@ -116,16 +119,21 @@ impl Node {
     ) -> anyhow::Result<()> {
         let addr = SocketAddr::new(self.bind, settings.port);
         let namesrv = Namesrv::start(self.env.clone(), settings, home)?;
-        let server =
-            Server::start(self.env.clone(), addr, "namesrv", Arc::new(namesrv), Limits::default())
-                .await;
+        let server = Server::start(
+            self.env.clone(),
+            addr,
+            "namesrv",
+            Arc::new(namesrv.clone()),
+            Limits::default(),
+        )
+        .await;
         let server = server.with_context(|| {
             format!("the name server cannot listen on {addr} (namesrv.listenPort)")
         })?;
         let listens = server.local_addr();
         let ip = if listens.ip().is_unspecified() { LOOPBACK } else { listens.ip() };
         self.namesrv_list = SocketAddr::new(ip, listens.port()).to_string();
-        self.namesrv = Some(server);
+        self.namesrv = Some((namesrv, server));
         Ok(())
     }
 
@@ -147,7 +155,24 @@ impl Node {
         let bound = Server::bind(self.env.clone(), addr).await;
         let bound =
             bound.with_context(|| format!("the broker cannot listen on {addr} (listenPort)"))?;
-        let advertised = advertise::address(&settings.host, bound.local_addr().port())?;
+        let advertise = Advertise {
+            host: &settings.host,
+            listens: bound.local_addr(),
+            elsewhere: &settings.namesrv,
+        };
+        let advertised = advertise.address()?;
+        if let Some((namesrv, _)) = &self.namesrv {
+            namesrv.set_broker_here(BrokerHere {
+                registered: advertised,
+                anywhere: advertise.is_anywhere(),
+                by_network: self.by_network.clone(),
+            });
+        } else if !self.by_network.is_empty() {
+            anyhow::bail!(
+                "advertisedAddresses has no effect without a name server in this process: set brokerIP1, or \
+                 add the role namesrv"
+            );
+        }
         let deps = broker::Deps {
             store: store.clone(),
             client: Client::new(
@@ -169,7 +194,7 @@ impl Node {
 
     /// Says what listens where, and how to try it.
     fn announce(&self) {
-        if let Some(server) = &self.namesrv {
+        if let Some((_, server)) = &self.namesrv {
             logging::say(&format!("name server  {}", server.local_addr()));
         }
         if let (Some(server), Some(advertised)) = (&self.broker, self.advertised) {

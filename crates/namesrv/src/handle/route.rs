@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use wire::Frame;
 use wire::body::{self, BrokerMemberGroup, BrokerMemberGroupBody, TopicRouteData};
 use wire::header::{BrokerMemberGroupHeader, GetRouteInfoHeader};
+use wire::{Frame, Peer};
 
 use crate::kv::ORDER_TOPIC_CONFIG;
 use crate::reply::{Answer, Refused};
@@ -14,6 +14,7 @@ use crate::serve::Namesrv;
 /// GET_ROUTEINFO_BY_TOPIC (105).
 pub(crate) fn by_topic(
     namesrv: &Namesrv,
+    peer: &Peer,
     frame: &Frame<'_>,
     header: &GetRouteInfoHeader<'_>,
 ) -> Result<Answer, Refused> {
@@ -28,9 +29,9 @@ pub(crate) fn by_topic(
         .order_topics
         .then(|| namesrv.kv().lock().get(ORDER_TOPIC_CONFIG, &topic).map(str::to_owned))
         .flatten();
-    let zone = zone(frame);
+    let (zone, view) = (zone(frame), namesrv.view(peer));
     let routes = namesrv.routes().read();
-    if order.is_none() && zone.is_none() {
+    if order.is_none() && zone.is_none() && view.is_none() {
         return routes.route(&topic).map(Answer::body).ok_or_else(no_route);
     }
     let mut data = routes.route_data(&topic).ok_or_else(no_route)?;
@@ -38,6 +39,9 @@ pub(crate) fn by_topic(
     data.order_topic_conf = order;
     if let Some(zone) = zone {
         keep_zone(&mut data, &zone);
+    }
+    if let Some(view) = view {
+        data.broker_datas.iter_mut().for_each(|broker| view.apply(&mut broker.broker_addrs));
     }
     Ok(Answer::body(body::write(&data)))
 }
@@ -60,19 +64,29 @@ fn keep_zone(data: &mut TopicRouteData, zone: &str) {
 }
 
 /// GET_BROKER_CLUSTER_INFO (106).
-pub(crate) fn cluster_info(namesrv: &Namesrv) -> Result<Answer, Refused> {
-    Ok(Answer::body(namesrv.routes().read().cluster_info()))
+pub(crate) fn cluster_info(namesrv: &Namesrv, peer: &Peer) -> Result<Answer, Refused> {
+    let Some(view) = namesrv.view(peer) else {
+        return Ok(Answer::body(namesrv.routes().read().cluster_info()));
+    };
+    let mut info = namesrv.routes().read().cluster_info_data();
+    info.broker_addr_table.values_mut().for_each(|broker| view.apply(&mut broker.broker_addrs));
+    Ok(Answer::body(body::write(&info)))
 }
 
 /// GET_BROKER_MEMBER_GROUP (901).
 pub(crate) fn member_group(
     namesrv: &Namesrv,
+    peer: &Peer,
     header: &BrokerMemberGroupHeader<'_>,
 ) -> Result<Answer, Refused> {
     let broker_name = header.broker_name.to_str().into_owned();
+    let mut broker_addrs = namesrv.routes().read().members(&broker_name);
+    if let Some(view) = namesrv.view(peer) {
+        view.apply(&mut broker_addrs);
+    }
     let broker_member_group = BrokerMemberGroup {
         cluster: header.cluster_name.to_str().into_owned(),
-        broker_addrs: namesrv.routes().read().members(&broker_name),
+        broker_addrs,
         broker_name,
     };
     Ok(Answer::body(body::write(&BrokerMemberGroupBody { broker_member_group })))

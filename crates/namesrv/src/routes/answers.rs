@@ -50,16 +50,19 @@ impl Routes {
 
     /// The encoded answer to 106.
     pub fn cluster_info(&self) -> Bytes {
-        let encode = || {
-            let mut info = ClusterInfo::default();
-            for group in self.groups.values() {
-                info.broker_addr_table.insert(group.name.to_string(), group.data());
-                let names = info.cluster_addr_table.entry(group.cluster.to_string()).or_default();
-                names.insert(group.name.to_string());
-            }
-            Bytes::from(body::write(&info))
-        };
+        let encode = || Bytes::from(body::write(&self.cluster_info_data()));
         self.cluster_info.get_or_init(encode).clone()
+    }
+
+    /// Brokers and clusters as data.
+    pub fn cluster_info_data(&self) -> ClusterInfo {
+        let mut info = ClusterInfo::default();
+        for group in self.groups.values() {
+            info.broker_addr_table.insert(group.name.to_string(), group.data());
+            let names = info.cluster_addr_table.entry(group.cluster.to_string()).or_default();
+            names.insert(group.name.to_string());
+        }
+        info
     }
 
     /// The members of a broker name: id → address; empty for an unknown name.
