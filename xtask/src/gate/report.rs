@@ -1,4 +1,4 @@
-//! `docs/proofs/<date>.md`: what was run, where, and what it counted.
+//! `docs/proofs/<date>….md`: what was run, where, and what it counted.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -9,8 +9,13 @@ use super::Extent;
 use super::step::Outcome;
 use crate::fixtures::workspace;
 
-/// Writes the report of a proof that took `time`, also when something failed.
-pub(super) fn write(extent: Extent, outcomes: &[Outcome], time: Duration) -> anyhow::Result<()> {
+/// Writes the report of a proof, or of a `part` of it, that took `time`, also when something failed.
+pub(super) fn write(
+    part: &str,
+    extent: Extent,
+    outcomes: &[Outcome],
+    time: Duration,
+) -> anyhow::Result<()> {
     let date = ask("date", &["-u", "+%F"])?;
     let commit = ask("git", &["rev-parse", "HEAD"])?;
     let changed = if ask("git", &["status", "--porcelain"])?.is_empty() {
@@ -29,13 +34,13 @@ pub(super) fn write(extent: Extent, outcomes: &[Outcome], time: Duration) -> any
     let minutes = time.as_secs().div_ceil(60);
     let text = format!(
         "# Proof of {date}\n\nCommit {commit}{changed}. {counts} {verdict}\n\n\
-         Machine: {}. `cargo xtask prove` took {minutes} minutes.\n\n{}",
+         Machine: {}. It took {minutes} minutes.\n\n{}",
         machine()?,
         table(outcomes)
     );
     let dir = workspace().join("docs/proofs");
     fs::create_dir_all(&dir)?;
-    fs::write(dir.join(format!("{date}.md")), text)?;
+    fs::write(dir.join(format!("{date}{part}.md")), text)?;
     Ok(())
 }
 
