@@ -149,21 +149,21 @@ impl Loading<'_> {
                 break;
             }
         }
-        if end == first {
-            // Nothing of it is known to be complete, maybe not even its first file: what the log says of
+        let last = if end > first { unit(&found, end - 1)? } else { None };
+        let Some(last) = last.filter(|unit| !unit.is_blank()) else {
+            // No message of it is known to be complete, maybe not even its first file: what the log says of
             // the queue counts. A log that has lost its start may say nothing of a queue that goes on.
             found.clear()?;
-            let next = if self.queues.log_min() == 0 { 0 } else { first };
+            let next = if self.queues.log_min() == 0 { 0 } else { end };
             self.queues.insert(topic, id, None, next);
             return Ok(0);
-        }
+        };
         if all.last().is_some_and(|(last, _)| *last >= end) || unit(&found, end)?.is_some() {
             found.truncate(end)?;
         }
-        let last = unit(&found, end - 1)?.filter(|unit| !unit.is_blank());
         found.close();
         self.queues.insert(topic, id, Some(first), end);
-        Ok(last.map_or(0, |unit| unit.end()))
+        Ok(last.end())
     }
 
     /// The first unit of a file that does not stay; `file` itself if none does.
