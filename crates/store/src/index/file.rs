@@ -44,6 +44,19 @@ struct Head {
 }
 
 impl Head {
+    /// That of a file without items. `before` is the end of the full one before it, where its times go on.
+    fn first(before: Option<(u64, i64)>) -> Head {
+        let (offset, ms) = before.unwrap_or((0, 0));
+        Head {
+            begin_ms: ms,
+            end_ms: ms,
+            begin_offset: offset,
+            end_offset: offset,
+            used_slots: 0,
+            next: 1,
+        }
+    }
+
     fn encode(&self) -> [u8; HEADER as usize] {
         let mut bytes = [0; HEADER as usize];
         bytes[..8].copy_from_slice(&self.begin_ms.to_be_bytes());
@@ -102,7 +115,7 @@ impl Stored {
 }
 
 impl IndexFile {
-    /// Creates the file. `before` is the end of the full one before it, where its times go on.
+    /// Creates the file, after the full one that ends with `before`.
     pub(super) fn create(
         disk: &Disk,
         path: PathBuf,
@@ -111,15 +124,7 @@ impl IndexFile {
     ) -> io::Result<IndexFile> {
         let file = disk.create(&path)?;
         file.set_len(file_bytes(layout))?;
-        let (offset, ms) = before.unwrap_or((0, 0));
-        let head = Head {
-            begin_ms: ms,
-            end_ms: ms,
-            begin_offset: offset,
-            end_offset: offset,
-            used_slots: 0,
-            next: 1,
-        };
+        let head = Head::first(before);
         let slots = Slots::new(layout.slots, false);
         Ok(IndexFile { file, path, layout, head, slots, buffered: Vec::new(), changed: false })
     }
@@ -212,6 +217,11 @@ impl IndexFile {
     /// Whether it has no item.
     pub(super) fn is_empty(&self) -> bool {
         self.head.next <= 1
+    }
+
+    /// Makes the header of a file without items that of a new one, after the full one that ends with `before`.
+    pub(super) fn restart(&mut self, before: Option<(u64, i64)>) {
+        self.head = Head::first(before);
     }
 
     /// Whether the next item goes into a new file.

@@ -97,7 +97,13 @@ impl Index {
             }
             let valid = log.slots_valid || Some(&name) != newest.as_ref();
             match IndexFile::open(&disk, dir.join(&name), layout, valid, log.end)? {
-                Some(file) => files.push_back(file),
+                Some(mut file) => {
+                    if file.is_empty() {
+                        // Its header may be damaged, and no item says what it should be.
+                        file.restart(files.back().map(IndexFile::ends));
+                    }
+                    files.push_back(file);
+                }
                 None => tracing::warn!(file = name, "an index file is unusable and is made again"),
             }
         }
