@@ -20,7 +20,7 @@ use wire::record::RecordView;
 use crate::delay::DelayLevels;
 use crate::dispatch::{Derivation, queue_of};
 use crate::error::OpenError;
-use crate::index::{IndexFile, Layout};
+use crate::index::{self, IndexFile, Layout};
 use crate::load;
 use crate::queue::files::{self, Files, FilesShared};
 use crate::queue::{Queues, Read, Unit};
@@ -293,7 +293,9 @@ impl Checked {
         if !self.disk.exists(&dir).map_err(OpenError::io(&dir))? {
             return Ok(());
         }
-        for entry in self.disk.list(&dir).map_err(OpenError::io(&dir))? {
+        let mut entries = self.disk.list(&dir).map_err(OpenError::io(&dir))?;
+        entries.retain(|entry| index::is_name(&entry.name));
+        for entry in entries {
             let path = dir.join(&entry.name);
             if entry.len != self.layout.file_bytes() {
                 let (len, expected) = (entry.len, self.layout.file_bytes());

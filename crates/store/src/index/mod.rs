@@ -87,7 +87,7 @@ impl Index {
         disk.create_dir_all(&dir)?;
         let mut files = VecDeque::new();
         let mut names: Vec<String> = disk.list(&dir)?.into_iter().map(|entry| entry.name).collect();
-        names.retain(|name| name.len() == 17 && name.bytes().all(|byte| byte.is_ascii_digit()));
+        names.retain(|name| is_name(name));
         let newest = names.last().cloned();
         for name in names {
             if files.back().is_some_and(IndexFile::is_open_ended) {
@@ -236,6 +236,11 @@ impl Index {
         let files = self.files.lock();
         files.iter().rev().nth(1).map_or(0, |file| file.ends().1)
     }
+}
+
+/// Whether a file in the directory is one of the index; others are left alone.
+pub(crate) fn is_name(name: &str) -> bool {
+    name.len() == 17 && name.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Takes keys of records over, holding the list of them.
