@@ -85,6 +85,9 @@ final class Inspection {
         session.record(208, 0, "topic", () -> api.getConsumeStats(broker, GROUP, TOPIC, TIMEOUT));
         session.record(208, 0, "never_seen", () -> api.getConsumeStats(broker, "never-seen", (String) null, TIMEOUT));
         session.record(317, 0, "", () -> api.fetchConsumeStatsInBroker(broker, false, TIMEOUT));
+        session.record(315, 0, "", () -> api.viewBrokerStatsData(broker, "TOPIC_PUT_NUMS", TOPIC, TIMEOUT));
+        session.record(315, 0, "group", () -> api.viewBrokerStatsData(broker, "GROUP_GET_NUMS", TOPIC + "@" + GROUP, TIMEOUT));
+        session.record(315, 1, "unknown", () -> api.viewBrokerStatsData(broker, "TOPIC_PUT_NUMS", "NoSuchTopic", TIMEOUT));
         session.record(303, 0, "", () -> api.queryConsumeTimeSpan(broker, TOPIC, GROUP, TIMEOUT));
         session.record(303, 17, "unknown", () -> api.queryConsumeTimeSpan(broker, "NoSuchTopic", GROUP, TIMEOUT));
         session.record(300, 0, "", () -> api.queryTopicConsumeByWho(broker, TOPIC, TIMEOUT));

@@ -16,6 +16,8 @@ pub const GROUPS_PER_CONNECTION: usize = 4_096;
 pub const SUBSCRIPTIONS_PER_MEMBER: usize = 4_096;
 /// Committed offsets (group × topic × queue).
 pub const OFFSETS: usize = 10_000_000;
+/// Topics, and groups in topics, that are counted over time (315), each kind; what comes later is not. One takes 1 KiB.
+pub const WINDOWS: usize = 65_536;
 /// Bytes of messages that one pull answers when they are resident (`maxTransferBytesOnMessageInMemory`).
 pub const PULL_BYTES: u32 = 256 << 10;
 /// Messages that one pull answers (`maxTransferCountOnMessageInMemory`).

@@ -7,10 +7,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::limits;
-
-/// A rate is that of the last six of these.
-const SLOT: Duration = Duration::from_secs(10);
-const FULL_SLOTS: u64 = 6;
+use crate::stats::{Amount, Windows};
 
 /// The table.
 #[derive(Default)]
@@ -25,8 +22,8 @@ pub struct Fetch {
     pub queue: i32,
     /// Offset to go on from.
     pub next: i64,
-    /// Messages.
-    pub messages: u32,
+    /// What it was answered with.
+    pub got: Amount,
 }
 
 #[derive(Default)]
@@ -34,42 +31,72 @@ struct Table {
     /// topic → group.
     topics: HashMap<String, HashMap<String, Pulled>>,
     queues: usize,
+    /// How many windows there are.
+    windows: usize,
 }
 
 #[derive(Default)]
 struct Pulled {
     /// Offset behind the last message pulled, by queue.
     next: BTreeMap<i32, i64>,
-    rate: Rate,
+    /// Messages that it got; missing before the first.
+    got: Option<Box<Windows>>,
+    /// Messages that it sent back; missing before the first.
+    sent_back: Option<Box<Windows>>,
 }
 
-/// Messages by time: one slot that fills and six that are full.
-#[derive(Default)]
-struct Rate {
-    slots: [u64; FULL_SLOTS as usize + 1],
-    /// Number of the slot that fills.
-    now: u64,
+/// What of a group in a topic is counted over time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counted {
+    /// Messages that it got.
+    Got,
+    /// Messages that it sent back.
+    SentBack,
+}
+
+impl Pulled {
+    fn windows(&mut self, counted: Counted) -> &mut Option<Box<Windows>> {
+        match counted {
+            Counted::Got => &mut self.got,
+            Counted::SentBack => &mut self.sent_back,
+        }
+    }
+
+    /// Counts, unless this would be one more than the limit of the windows that there are.
+    fn add(&mut self, counted: Counted, amount: Amount, now: Duration, windows: &mut usize) {
+        let slot = self.windows(counted);
+        if amount.messages == 0 || (slot.is_none() && *windows >= limits::WINDOWS) {
+            return;
+        }
+        *windows += usize::from(slot.is_none());
+        slot.get_or_insert_default().add(now, amount);
+    }
+
+    /// How many windows it has.
+    fn count(&self) -> usize {
+        usize::from(self.got.is_some()) + usize::from(self.sent_back.is_some())
+    }
 }
 
 impl Progress {
     /// `group` has been answered a pull.
     pub fn pulled(&self, topic: &str, group: &str, fetch: Fetch, now: Duration) {
-        let Fetch { queue, next, messages } = fetch;
-        let table = &mut *self.table.lock();
-        if let Some(pulled) = table.topics.get_mut(topic).and_then(|groups| groups.get_mut(group))
+        let Fetch { queue, next, got } = fetch;
+        let Table { topics, queues, windows } = &mut *self.table.lock();
+        if let Some(pulled) = topics.get_mut(topic).and_then(|groups| groups.get_mut(group))
             && let Some(known) = pulled.next.get_mut(&queue)
         {
             *known = next;
-            pulled.rate.add(now, messages);
+            pulled.add(Counted::Got, got, now, windows);
             return;
         }
         // Beyond the limit a group's progress is what it commits.
-        if table.queues < limits::OFFSETS {
-            table.queues += 1;
-            let groups = table.topics.entry(topic.to_owned()).or_default();
+        if *queues < limits::OFFSETS {
+            *queues += 1;
+            let groups = topics.entry(topic.to_owned()).or_default();
             let pulled = groups.entry(group.to_owned()).or_default();
             pulled.next.insert(queue, next);
-            pulled.rate.add(now, messages);
+            pulled.add(Counted::Got, got, now, windows);
         }
     }
 
@@ -78,50 +105,48 @@ impl Progress {
         self.table.lock().topics.get(topic)?.get(group)?.next.get(&queue).copied()
     }
 
+    /// `group` has sent messages of `topic` back; one that never pulled here is not counted.
+    pub fn sent_back(&self, topic: &str, group: &str, amount: Amount, now: Duration) {
+        let Table { topics, windows, .. } = &mut *self.table.lock();
+        if let Some(pulled) = topics.get_mut(topic).and_then(|groups| groups.get_mut(group)) {
+            pulled.add(Counted::SentBack, amount, now, windows);
+        }
+    }
+
     /// Messages of the topic that the group pulled a second, over the last minute.
     pub fn rate(&self, topic: &str, group: &str, now: Duration) -> f64 {
+        self.view(topic, group, Counted::Got, |windows| windows.per_second(now)).unwrap_or(0.0)
+    }
+
+    /// What `look` sees of what is counted; `None` if there was nothing to count.
+    pub fn view<T>(
+        &self,
+        topic: &str,
+        group: &str,
+        counted: Counted,
+        look: impl FnOnce(&mut Windows) -> T,
+    ) -> Option<T> {
         let mut table = self.table.lock();
-        let pulled = table.topics.get_mut(topic).and_then(|groups| groups.get_mut(group));
-        pulled.map_or(0.0, |pulled| pulled.rate.per_second(now))
+        let pulled = table.topics.get_mut(topic)?.get_mut(group)?;
+        pulled.windows(counted).as_mut().map(|windows| look(windows))
     }
 
     /// Forgets a group.
     pub fn remove_group(&self, group: &str) {
-        let Table { topics, queues } = &mut *self.table.lock();
-        let removed = topics.values_mut().filter_map(|groups| groups.remove(group));
-        *queues -= removed.map(|pulled| pulled.next.len()).sum::<usize>();
+        let Table { topics, queues, windows } = &mut *self.table.lock();
+        for pulled in topics.values_mut().filter_map(|groups| groups.remove(group)) {
+            *queues -= pulled.next.len();
+            *windows -= pulled.count();
+        }
     }
 
     /// Forgets a topic.
     pub fn remove_topic(&self, topic: &str) {
-        let mut table = self.table.lock();
-        if let Some(groups) = table.topics.remove(topic) {
-            table.queues -= groups.values().map(|pulled| pulled.next.len()).sum::<usize>();
+        let Table { topics, queues, windows } = &mut *self.table.lock();
+        for pulled in topics.remove(topic).into_iter().flat_map(HashMap::into_values) {
+            *queues -= pulled.next.len();
+            *windows -= pulled.count();
         }
-    }
-}
-
-impl Rate {
-    fn add(&mut self, now: Duration, messages: u32) {
-        self.turn(now);
-        self.slots[(self.now % (FULL_SLOTS + 1)) as usize] += u64::from(messages);
-    }
-
-    fn per_second(&mut self, now: Duration) -> f64 {
-        self.turn(now);
-        let filling = self.slots[(self.now % (FULL_SLOTS + 1)) as usize];
-        let full = self.slots.iter().sum::<u64>() - filling;
-        full as f64 / (SLOT.as_secs() * FULL_SLOTS) as f64
-    }
-
-    /// Empties the slots that have passed.
-    fn turn(&mut self, now: Duration) {
-        let now = now.as_secs() / SLOT.as_secs();
-        let passed = now.saturating_sub(self.now).min(FULL_SLOTS + 1);
-        for slot in now + 1 - passed..=now {
-            self.slots[(slot % (FULL_SLOTS + 1)) as usize] = 0;
-        }
-        self.now = self.now.max(now);
     }
 }
 
@@ -129,8 +154,12 @@ impl Rate {
 mod tests {
     use super::*;
 
-    fn fetch(next: i64, messages: u32) -> Fetch {
-        Fetch { queue: 0, next, messages }
+    fn amount(messages: u64) -> Amount {
+        Amount { times: 1, messages, bytes: 0 }
+    }
+
+    fn fetch(next: i64, messages: u64) -> Fetch {
+        Fetch { queue: 0, next, got: amount(messages) }
     }
 
     /// Shows that the last pull tells the offset, and that a group or topic that is deleted is
@@ -147,24 +176,30 @@ mod tests {
         assert_eq!((progress.next("T", "g", 0), progress.next("T", "h", 0)), (None, Some(9)));
         progress.remove_topic("T");
         assert_eq!(progress.next("T", "h", 0), None);
-        assert_eq!(progress.table.lock().queues, 0);
+        let table = progress.table.lock();
+        assert_eq!((table.queues, table.windows), (0, 0));
     }
 
-    /// Shows that a rate is that of the last full minute: nothing before its first ten seconds are over, the true
-    /// rate after a minute, and nothing again a minute after the last pull.
+    /// Shows that what a group got and what it sent back are counted apart, and that pulls without messages, and
+    /// groups that never pulled, leave nothing.
     #[test]
-    fn the_rate_is_that_of_the_last_minute() {
+    fn messages_are_counted_by_what_became_of_them() {
         let progress = Progress::default();
-        let at = Duration::from_secs;
-        for second in 0..120 {
-            progress.pulled("T", "g", fetch(0, 5), at(1000 + second));
-        }
-        assert_eq!(progress.rate("T", "g", at(1120)), 5.0);
-        assert_eq!(progress.rate("T", "g", at(1150)), 2.5);
-        assert_eq!(progress.rate("T", "g", at(1200)), 0.0);
-        progress.pulled("T", "h", fetch(0, 60), at(2000));
-        assert_eq!(progress.rate("T", "h", at(2009)), 0.0);
-        assert_eq!(progress.rate("T", "h", at(2010)), 1.0);
-        assert_eq!(progress.rate("U", "g", at(2010)), 0.0);
+        let (start, later) = (Duration::from_secs(1000), Duration::from_secs(1060));
+        let sum = |group, counted| {
+            let look =
+                |windows: &mut Windows| windows.view(later, |amount| amount.messages).stats_day.sum;
+            progress.view("T", group, counted, look)
+        };
+        progress.pulled("T", "g", fetch(0, 0), start);
+        assert_eq!(sum("g", Counted::Got), None);
+        progress.pulled("T", "g", fetch(3, 3), start);
+        progress.pulled("T", "g", fetch(6, 3), start);
+        progress.sent_back("T", "g", amount(2), start);
+        progress.sent_back("T", "never-pulled", amount(1), start);
+        assert_eq!((sum("g", Counted::Got), sum("g", Counted::SentBack)), (Some(6), Some(2)));
+        assert_eq!(sum("never-pulled", Counted::SentBack), None);
+        assert_eq!(progress.rate("T", "g", later), 0.1);
+        assert_eq!(progress.rate("T", "h", later), 0.0);
     }
 }

@@ -161,6 +161,14 @@ pub enum Refusal {
     /// The text is no offset message id.
     #[error("[{0}] is no offset message id")]
     NoOffsetId(String),
+    /// Nothing is counted under that name and key.
+    #[error("The stats <{name}> <{key}> not exist")]
+    NoStats {
+        /// What would be counted.
+        name: String,
+        /// Of whom.
+        key: String,
+    },
     /// The answer would tell of too many queues.
     #[error(
         "the answer would tell of {queues} queues, the limit is {limit} (limits::QUEUES_PER_ANSWER)"
@@ -254,6 +262,7 @@ impl Refusal {
                 code::SYSTEM_ERROR
             }
             Refusal::TooManyQueues { .. } | Refusal::AnswerTooLarge { .. } => code::SYSTEM_ERROR,
+            Refusal::NoStats { .. } => code::SYSTEM_ERROR,
             Refusal::Relay(RelayError::Silent { .. }) => code::CONSUME_MSG_TIMEOUT,
             Refusal::Relay(_) => code::SYSTEM_ERROR,
             Refusal::GroupOffline(_) => code::CONSUMER_NOT_ONLINE,

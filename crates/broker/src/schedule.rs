@@ -177,6 +177,7 @@ async fn append(broker: &Broker, slices: &[Bytes]) -> Result<(), Refusal> {
     if !batch.is_empty() {
         // Progress must not outlive what it stands for.
         let appended = broker.store.append(batch).await?;
+        broker.stats.stored(&appended, broker.env.clock.mono());
         broker.stored(appended.end).await?;
     }
     Ok(())

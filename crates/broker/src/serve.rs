@@ -115,6 +115,7 @@ impl Broker {
             R::GetProducerConnectionList(h) => inspect::clients::producers(self, frame, &h, out)?,
             R::GetAllProducerInfo(_) => inspect::clients::all_producers(self, frame, out),
             R::GetConsumeStats(h) => inspect::groups::stats(self, frame, &h, out)?,
+            R::ViewBrokerStatsData(h) => inspect::stats::view(self, frame, &h, out)?,
             R::GetBrokerConsumeStats(h) => inspect::groups::all_stats(self, frame, &h, out)?,
             R::QueryConsumeTimeSpan(h) => inspect::groups::time_spans(self, frame, &h, out)?,
             R::QueryTopicConsumeByWho(h) => inspect::groups::of_topic(self, frame, &h, out),

@@ -1,16 +1,22 @@
-//! Counters since the start of the process, and rates over the last seconds and minutes (28).
+//! Counters since the start of the process, rates over the last seconds and minutes (28), and what came and went in
+//! the last minute, hour and day (315).
 //!
 //! A task takes a sample of the counters each second; a rate is the difference of two samples. Days are those of
 //! UTC. Nothing here outlives the process.
 
-use std::collections::VecDeque;
+mod windows;
+
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use env::Stop;
 use parking_lot::Mutex;
+use store::Appended;
+use wire::body::BrokerStatsData;
 
-use crate::Broker;
+pub use crate::stats::windows::{Amount, Windows};
+use crate::{Broker, limits};
 
 /// Time between samples.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -28,11 +34,15 @@ pub struct Stats {
     transferred: AtomicU64,
     fetched: AtomicU64,
     history: Mutex<History>,
+    /// What was stored in each topic.
+    stored: Mutex<HashMap<String, Box<Windows>>>,
 }
 
 #[derive(Default)]
 struct History {
     samples: VecDeque<Sample>,
+    /// What of all topics is counted over time, by [`Total`].
+    windows: [Windows; Total::ALL.len()],
     /// Days since 1970 of the last sample.
     day: i64,
     /// The totals when this day began, and the one before.
@@ -52,6 +62,34 @@ pub struct Sample {
     pub missed: u64,
     /// Messages in answers to pulls.
     pub transferred: u64,
+    /// What of it was not for topics of the system.
+    totals: Totals,
+}
+
+/// What of all topics is counted over time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Total {
+    /// Records that were stored.
+    Stored,
+    /// Messages that clients sent, but for topics of the system.
+    Sent,
+    /// Messages in answers to pulls.
+    Transferred,
+    /// The same, but for topics of the system.
+    Fetched,
+}
+
+impl Total {
+    const ALL: [Total; 4] = [Total::Stored, Total::Sent, Total::Transferred, Total::Fetched];
+
+    fn of(self, sample: &Sample) -> u64 {
+        match self {
+            Total::Stored => sample.appended,
+            Total::Sent => sample.totals.sent,
+            Total::Transferred => sample.transferred,
+            Total::Fetched => sample.totals.fetched,
+        }
+    }
 }
 
 /// What clients sent and got, topics of the system left out.
@@ -98,6 +136,44 @@ impl Stats {
         }
     }
 
+    /// So much was stored in topics.
+    pub fn stored(&self, appended: &Appended, now: Duration) {
+        let mut topics = self.stored.lock();
+        let amounts = appended.amounts();
+        // Most batches are of one topic, and its queues come one after the other.
+        for same in amounts.chunk_by(|one, next| one.0.topic() == next.0.topic()) {
+            let topic = same[0].0.topic();
+            let sum = |of: fn(&(&store::Queue, u64, u64)) -> u64| same.iter().map(of).sum();
+            let (messages, bytes) = (sum(|amount| amount.1), sum(|amount| amount.2));
+            let amount = Amount { times: messages, messages, bytes };
+            if let Some(windows) = topics.get_mut(topic) {
+                windows.add(now, amount);
+            } else if topics.len() < limits::WINDOWS {
+                topics.entry(topic.to_owned()).or_default().add(now, amount);
+            }
+        }
+    }
+
+    /// What was stored in a topic; `None` if nothing was since the start.
+    pub fn of_topic(
+        &self,
+        topic: &str,
+        now: Duration,
+        of: fn(&Amount) -> u64,
+    ) -> Option<BrokerStatsData> {
+        self.stored.lock().get_mut(topic).map(|windows| windows.view(now, of))
+    }
+
+    /// Forgets a topic.
+    pub fn remove_topic(&self, topic: &str) {
+        self.stored.lock().remove(topic);
+    }
+
+    /// What there was in all topics, a second late at most.
+    pub fn of_all(&self, total: Total, now: Duration) -> BrokerStatsData {
+        self.history.lock().windows[total as usize].view(now, |amount| amount.messages)
+    }
+
     /// Sends that were not stored.
     pub fn refusals(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
@@ -140,8 +216,15 @@ impl Stats {
             found: load(&self.found),
             missed: load(&self.missed),
             transferred: load(&self.transferred),
+            totals: self.totals(),
         };
         let mut history = self.history.lock();
+        let before = history.samples.front().copied().unwrap_or_default();
+        for total in Total::ALL {
+            let messages = total.of(&sample).saturating_sub(total.of(&before));
+            let amount = Amount { times: messages, messages, bytes: 0 };
+            history.windows[total as usize].add(at, amount);
+        }
         history.samples.push_front(sample);
         history.samples.truncate(WINDOWS[2] + 1);
         let day = now_ms.div_euclid(DAY_MS);
@@ -183,6 +266,20 @@ mod tests {
         assert_eq!(stats.rates(|sample| sample.transferred), "32.0 32.0 ");
         assert_eq!(stats.rates(|sample| sample.missed), "0.0 0.0 ");
         assert_eq!(Stats::default().rates(|sample| sample.found), "  ");
+    }
+
+    /// Shows that what a sample gained is counted over time, of all topics and without those of the system.
+    #[test]
+    fn samples_are_counted_over_time() {
+        let (stats, at) = (Stats::default(), Duration::from_secs);
+        stats.sample(at(100), 0, 0);
+        stats.sent(7);
+        stats.pulled(3, false);
+        stats.pulled(9, true);
+        stats.sample(at(101), 0, 10);
+        let sum = |total| stats.of_all(total, at(110)).stats_minute.sum;
+        assert_eq!(Total::ALL.map(sum), [10, 7, 12, 3]);
+        assert_eq!(stats.of_all(Total::Sent, at(110)).stats_minute.avgpt, 1.0);
     }
 
     /// Shows that totals are kept when a day begins, that the start of the process is none, and that topics of the

@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::BytesMut;
+use smallvec::SmallVec;
 use wire::flags::message;
 use wire::record;
 
@@ -201,6 +202,20 @@ impl Appended {
     /// Queue offset and log offset of each record, in the order of the batch.
     pub fn offsets(&self) -> impl ExactSizeIterator<Item = (u64, u64)> + '_ {
         self.batch.entries.iter().map(|entry| (entry.queue_offset, entry.physical_offset))
+    }
+
+    /// What went into each queue: the queue, records, bytes.
+    pub fn amounts(&self) -> SmallVec<[(&Queue, u64, u64); 16]> {
+        let mut amounts: SmallVec<[_; 16]> =
+            self.batch.queues.iter().map(|queue| (&**queue, 0, 0)).collect();
+        let mut start = 0;
+        for entry in &self.batch.entries {
+            let (_, records, bytes) = &mut amounts[entry.queue as usize];
+            *records += 1;
+            *bytes += u64::from(entry.end - start);
+            start = entry.end;
+        }
+        amounts
     }
 
     /// The batch, emptied, to be filled again.

@@ -261,6 +261,7 @@ fn check_response_body(path: &Path, request: i32, frame: &Frame<'_>) {
         300 => check_body::<GroupList>(path, frame.body),
         303 => check_body_but::<ConsumeTimeSpans>(path, frame.body, &TIME_TEXTS),
         308 => check_body::<CorrectionOffsets>(path, frame.body),
+        315 => check_body::<BrokerStatsData>(path, frame.body),
         317 => check_tables::<ConsumeStatsList>(path, frame.body),
         321 => check_body::<ConsumeQueuePart>(path, frame.body),
         328 => check_body::<ProducerTable>(path, frame.body),

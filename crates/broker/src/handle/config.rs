@@ -66,6 +66,7 @@ pub(crate) fn delete_topic(
     if broker.topics.remove(&name, broker.env.clock.wall_ms()) {
         broker.offsets.remove_topic(&name);
         broker.progress.remove_topic(&name);
+        broker.stats.remove_topic(&name);
     }
     let name = name.into_owned();
     let deleted = broker.store.background(move |store| store.delete_topic(&name))?;

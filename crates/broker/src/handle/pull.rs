@@ -13,6 +13,7 @@ use wire::{Frame, FrameWriter, Peer, Replies, java_hash, reply_codes as code};
 use crate::clients::Subscribed;
 use crate::progress::Fetch;
 use crate::reply::{self, Refusal};
+use crate::stats::Amount;
 use crate::topic::Topic;
 use crate::{Broker, limits};
 
@@ -273,7 +274,8 @@ impl Pull {
         broker.stats.pulled(got.messages, self.topic.system);
         let (topic, group) = (&self.topic.config.topic_name, &self.group.group_name);
         let (queue, next) = (self.queue.id() as i32, got.next as i64);
-        let fetch = Fetch { queue, next, messages: got.messages };
+        let (messages, bytes) = (u64::from(got.messages), got.bytes as u64);
+        let fetch = Fetch { queue, next, got: Amount { times: 1, messages, bytes } };
         broker.progress.pulled(topic, group, fetch, broker.env.clock.mono());
     }
 

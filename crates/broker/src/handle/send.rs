@@ -278,6 +278,7 @@ fn answer(
         }
     };
     broker.stats.sent(counted);
+    broker.stats.stored(&appended, broker.env.clock.mono());
     let waits = broker.syncs() && pass.sends.iter().any(|send| send.waits);
     let mut durable = broker.store.durable(appended.end);
     let flushed = if waits { (&mut durable).now_or_never() } else { Some(Durability::Durable) };

@@ -13,6 +13,7 @@ use wire::{Frame, FrameWriter, Replies, ids, reply_codes as code};
 use crate::Broker;
 use crate::message::{self, Origin, Outgoing};
 use crate::reply::{self, Refusal};
+use crate::stats::Amount;
 use crate::topic::{DLQ_PREFIX, RETRY_PREFIX};
 
 /// The version from which on a client's `maxReconsumeTimes` counts (V3_4_9).
@@ -80,7 +81,11 @@ impl Retry {
         let Ok(Entry::Record(view)) = record::parse(&bytes) else { return Err(missing()) };
         let mut batch = Batch::new();
         self.encode(broker, &mut batch, &view)?;
+        let amount = Amount { times: 1, messages: 1, bytes: batch.bytes() as u64 };
+        let topic = props::get(view.properties(), names::RETRY_TOPIC).unwrap_or(view.topic());
+        let topic = String::from_utf8_lossy(topic);
         let appended = broker.store.append(batch).await?;
+        broker.progress.sent_back(&topic, &self.group, amount, broker.env.clock.mono());
         broker.stored(appended.end).await
     }
 

@@ -117,6 +117,30 @@ pub struct TopicStatsTable {
     pub topic_put_tps: f64,
 }
 
+/// How much of something came in three spans of time: answer to 315.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct BrokerStatsData {
+    /// In the last day.
+    pub stats_day: StatsSnapshot,
+    /// In the last hour.
+    pub stats_hour: StatsSnapshot,
+    /// In the last minute.
+    pub stats_minute: StatsSnapshot,
+}
+
+/// How much of something came in a span of time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StatsSnapshot {
+    /// The mean of what came at once.
+    pub avgpt: f64,
+    /// Messages or bytes.
+    pub sum: i64,
+    /// The same a second.
+    pub tps: f64,
+}
+
 /// What one queue of a topic holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]

@@ -1,5 +1,5 @@
-//! Headers of requests by which operators' tools look into a broker: 204, 208, 303, 307, 309, 317,
-//! 321, 345.
+//! Headers of requests by which operators' tools look into a broker: 204, 208, 303, 307, 309, 315,
+//! 317, 321, 345.
 
 use super::{FieldProblem, FieldType, Header, HeaderError, headers, set};
 use crate::frame::{Frame, FrameWriter};
@@ -57,6 +57,14 @@ headers! {
         pub topic_sys_flag: Option<i32> = "topicSysFlag",
         /// System flag of the group; set by the broker.
         pub group_sys_flag: Option<i32> = "groupSysFlag",
+    }
+
+    /// Header of 315 (`ViewBrokerStatsDataRequestHeader`).
+    pub struct StatsHeader<'a> {
+        /// What is counted.
+        pub stats_name: Text<'a> = "statsName",
+        /// Of whom.
+        pub stats_key: Text<'a> = "statsKey",
     }
 
     /// Header of a question for the progress of all groups (`GetConsumeStatsInBrokerHeader`).

@@ -5,6 +5,7 @@ pub(crate) mod clients;
 pub(crate) mod groups;
 pub(crate) mod relay;
 pub(crate) mod runtime;
+pub(crate) mod stats;
 pub(crate) mod topics;
 
 use std::sync::Arc;

@@ -364,3 +364,46 @@ fn respond(bench: &Bench, to: &OwnedFrame, code: i32, remark: &str, body: &[u8])
     FrameWriter::response(&mut frame, to.frame().reply_to(), code).remark(remark).finish(body);
     assert!(bench.pass(&frame).is_empty());
 }
+
+/// Shows that what was sent, got and sent back is counted by the reference's names and keys, in messages and bytes, and
+/// that a name, a key or a cluster that nothing is counted under is refused in the reference's words.
+#[tokio::test]
+async fn stats() {
+    let bench = Bench::open();
+    bench.furnish().await;
+    bench.pull().await;
+    let back = json!({"group": GROUP, "offset": "0", "delayLevel": "0"});
+    assert_eq!(bench.ask(36, back, b"").await.code(), 0);
+    let ask = async |name: &str, key: &str| {
+        bench.ask(315, json!({"statsName": name, "statsKey": key}), b"").await
+    };
+    let group = format!("{TOPIC}@{GROUP}");
+    for (name, key, sum) in [
+        ("TOPIC_PUT_NUMS", TOPIC, 2),
+        ("GROUP_GET_NUMS", &group, 2),
+        ("SNDBCK_PUT_NUMS", &group, 1),
+    ] {
+        let stats = ask(name, key).await.good();
+        assert_eq!(stats["statsDay"]["sum"], json!(sum), "{name}");
+        assert_eq!(stats["statsHour"]["sum"], json!(sum), "{name}");
+    }
+    let mean = async |name, key| ask(name, key).await.good()["statsDay"]["avgpt"].as_f64().unwrap();
+    let put = mean("TOPIC_PUT_SIZE", TOPIC).await;
+    assert!((150.0..300.0).contains(&put), "{put}");
+    // One pull got both.
+    assert_eq!(mean("GROUP_GET_SIZE", &group).await, put * 2.0);
+    ask("BROKER_PUT_NUMS", "DefaultCluster").await.good();
+    for (name, key) in [
+        ("TOPIC_PUT_NUMS", "Other"),
+        ("GROUP_GET_NUMS", TOPIC),
+        ("GROUP_GET_NUMS", "Orders@other"),
+        ("BROKER_PUT_NUMS", "other"),
+        ("NOTHING", TOPIC),
+    ] {
+        let refused = ask(name, key).await;
+        let want = format!("The stats <{name}> <{key}> not exist");
+        assert_eq!((refused.code(), refused.remark()), (1, want));
+    }
+    assert_eq!(bench.ask(215, json!({"topic": TOPIC}), b"").await.code(), 0);
+    assert_eq!(ask("TOPIC_PUT_NUMS", TOPIC).await.code(), 1);
+}
