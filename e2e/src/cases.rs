@@ -22,9 +22,15 @@ pub struct Cases {
     trials: Vec<Trial>,
     skipped: Arc<Mutex<Vec<String>>>,
     watched: Vec<Arc<Shared>>,
+    in_order: bool,
 }
 
 impl Cases {
+    /// Runs the cases one after the other, as they were added.
+    pub fn in_order(&mut self) {
+        self.in_order = true;
+    }
+
     /// Adds a case; with a reason in `missing` it is not run but counted as skipped.
     pub fn add(
         &mut self,
@@ -52,7 +58,11 @@ impl Cases {
     /// Runs the cases that the command line selects.
     #[expect(clippy::print_stdout, reason = "the report of a test program")]
     pub fn run(self) -> ExitCode {
-        let conclusion = libtest_mimic::run(&Arguments::from_args(), self.trials);
+        let mut arguments = Arguments::from_args();
+        if self.in_order {
+            arguments.test_threads = Some(1);
+        }
+        let conclusion = libtest_mimic::run(&arguments, self.trials);
         let skipped = self.skipped.lock().unwrap_or_else(PoisonError::into_inner);
         let reasons: BTreeSet<&String> = skipped.iter().collect();
         for reason in reasons {

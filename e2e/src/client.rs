@@ -83,6 +83,17 @@ impl Client {
         properties: &[&str],
         args: &[Arg<'_>],
     ) -> Result<Process> {
+        let command = self.command(main, dir, properties, args);
+        Process::start(name, command, &dir.join(format!("{name}.log")))
+    }
+
+    /// Starts a program that reads its standard input; else as [`Client::start`].
+    pub fn start_fed(&self, name: &str, main: &str, dir: &Path) -> Result<Process> {
+        let command = self.command(main, dir, &[], &[]);
+        Process::start_fed(name, command, &dir.join(format!("{name}.log")))
+    }
+
+    fn command(&self, main: &str, dir: &Path, properties: &[&str], args: &[Arg<'_>]) -> Command {
         let mut command = Command::new("java");
         command
             .args(["-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"])
@@ -91,7 +102,7 @@ impl Client {
             .args(["-cp", &self.class_path, &format!("apogee.{main}")])
             .args(args.iter().map(|(name, value)| format!("{name}={value}")))
             .current_dir(dir);
-        Process::start(name, command, &dir.join(format!("{name}.log")))
+        command
     }
 
     /// Runs a program to its end; its results. One that ran out of time is an error.

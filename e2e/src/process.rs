@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -26,10 +27,19 @@ pub struct Process {
 
 impl Process {
     /// Starts `command`; its output is appended to `log`.
-    pub fn start(name: &str, mut command: Command, log: &Path) -> Result<Self> {
+    pub fn start(name: &str, command: Command, log: &Path) -> Result<Self> {
+        Self::start_reading(name, command, log, Stdio::null())
+    }
+
+    /// As [`Process::start`], for a program that reads the lines given to [`Process::feed`].
+    pub fn start_fed(name: &str, command: Command, log: &Path) -> Result<Self> {
+        Self::start_reading(name, command, log, Stdio::piped())
+    }
+
+    fn start_reading(name: &str, mut command: Command, log: &Path, input: Stdio) -> Result<Self> {
         let file = OpenOptions::new().create(true).append(true).open(log)?;
         let log_start = file.metadata()?.len();
-        command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+        command.stdin(input).stdout(file.try_clone()?).stderr(file);
         let child = command.spawn().with_context(|| format!("starting {name}: {command:?}"))?;
         Ok(Self { name: name.to_owned(), child, log: log.to_owned(), log_start })
     }
@@ -37,6 +47,13 @@ impl Process {
     /// Process id, for signals and for `/proc`.
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Gives it one more line to read; an error unless it was started to be fed.
+    pub fn feed(&mut self, line: &str) -> Result<()> {
+        let input = self.child.stdin.as_mut();
+        let input = input.with_context(|| format!("{} reads nothing", self.name))?;
+        writeln!(input, "{line}").with_context(|| format!("feeding {}", self.name))
     }
 
     /// What this process has printed so far.

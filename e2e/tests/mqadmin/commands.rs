@@ -1,20 +1,57 @@
 //! The commands, each against both servers.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 
 use crate::Sides;
-use crate::side::{GROUP, PRODUCER, TOPIC};
+use crate::side::{BROKER_ADDR, GROUP, PRODUCER, Side, TOPIC};
 
-const BROKER: &str = "broker-a";
+pub(crate) const BROKER: &str = "broker-a";
+/// How long the reference may take to see what it was told.
+const ONCE_LIMIT: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(200);
 
 /// Runs the same command on both sides; fails unless both print the same, and that is something.
-fn same(sides: &Sides, command: &[&str]) -> Result<()> {
-    same_text(sides.java.masked(command)?, sides.apogee.masked(command)?)
+pub(crate) fn same(sides: &Sides, command: &[&str]) -> Result<()> {
+    let [java, apogee] = on_both(sides, |side| side.masked(command))?;
+    let failed = java.contains("SubCommandException");
+    ensure!(!failed, "{command:?} fails with the reference:\n{java}");
+    same_text(java, apogee).with_context(|| format!("{command:?}"))
 }
 
-fn same_text(java: String, apogee: String) -> Result<()> {
+/// Fails unless both sides refuse the command with this code.
+pub(crate) fn refused(sides: &Sides, command: &[&str], code: &str) -> Result<()> {
+    on_both(sides, |side| {
+        let text = side.run(command)?;
+        Ok(ensure!(text.contains(code), "{command:?}: no {code} in {text}"))
+    })
+    .map(drop)
+}
+
+/// As [`same`], for a command that may print nothing.
+pub(crate) fn equal(sides: &Sides, command: &[&str]) -> Result<()> {
+    let [java, apogee] = on_both(sides, |side| side.masked(command))?;
+    ensure!(java == apogee, "{command:?}\n--- java\n{java}\n--- apogee\n{apogee}");
+    Ok(())
+}
+
+/// Does the same on both sides, at once.
+pub(crate) fn on_both<T: Send>(
+    sides: &Sides,
+    act: impl Fn(&Side) -> Result<T> + Sync,
+) -> Result<[T; 2]> {
+    thread::scope(|scope| {
+        let java = scope.spawn(|| act(&sides.java).context("on the reference's side"));
+        let apogee = act(&sides.apogee).context("on our side")?;
+        let java = java.join().map_err(|_| anyhow!("the reference's side panicked"))??;
+        Ok([java, apogee])
+    })
+}
+
+pub(crate) fn same_text(java: String, apogee: String) -> Result<()> {
     ensure!(java.lines().count() > 0, "the reference prints nothing");
     ensure!(java == apogee, "--- java\n{java}\n--- apogee\n{apogee}");
     Ok(())
@@ -71,8 +108,70 @@ pub(crate) fn producer_connection(sides: &Sides) -> Result<()> {
     same(sides, &["producerConnection", "-g", PRODUCER, "-t", TOPIC])
 }
 
+/// Shows that clients of a broker are listed, and that what a member tells of itself, asked over
+/// the broker, is printed: its subscription, its queues and how far it is.
+pub(crate) fn clients(sides: &Sides) -> Result<()> {
+    same(sides, &["producer", "-b", BROKER_ADDR])?;
+    same(sides, &["consumerStatus", "-g", GROUP])?;
+    same(sides, &["consumerStatus", "-g", GROUP, "-b", BROKER_ADDR])
+}
+
+/// Shows that topics are listed with who consumes them, how much is left, and how much came and
+/// went: what is sent now is in the numbers of the day on both sides.
+pub(crate) fn stats_all(sides: &Sides) -> Result<()> {
+    let counted = "Counted";
+    same(sides, &["updateTopic", "-b", BROKER_ADDR, "-t", counted, "-r", "1", "-w", "1"])?;
+    same(sides, &["statsAll", "-t", counted])?;
+    for body in ["one", "two", "three"] {
+        same(sides, &["sendMessage", "-t", counted, "-p", body])?;
+    }
+    // The reference counts what it has seen at its last look, every 10 s, and a minute long.
+    for command in [&["statsAll", "-a", "-t", counted][..], &["statsAll", "-t", counted]] {
+        once(sides, command, " 3 ")?;
+    }
+    same(sides, &["deleteTopic", "-c", "DefaultCluster", "-t", counted])
+}
+
+/// Waits until both sides print `part`; fails unless they then print the same.
+fn once(sides: &Sides, command: &[&str], part: &str) -> Result<()> {
+    let [java, apogee] = on_both(sides, |side| {
+        let end = Instant::now() + ONCE_LIMIT;
+        loop {
+            let text = side.masked(command)?;
+            if text.contains(part) {
+                return Ok(text);
+            }
+            ensure!(Instant::now() < end, "no {part:?} in {text}");
+            thread::sleep(POLL);
+        }
+    })?;
+    same_text(java, apogee).with_context(|| format!("{command:?}"))
+}
+
+/// Settings of the reference that a broker here does not have.
+const NOT_EXPORTED: [&str; 6] =
+    ["brokerRole", "cpuNum", "msgTraceTopicName", "slaveReadEnable", "traceTopicEnable", "useTLS"];
+
+/// Shows that topics, groups and settings are written to files, with the same in them.
+pub(crate) fn exports(sides: &Sides) -> Result<()> {
+    let export = |command: &[&str], file: &str| -> Result<()> {
+        same(sides, &[command, &["-c", "DefaultCluster", "-f", "."]].concat())?;
+        let [java, apogee] = on_both(sides, |side| {
+            let text = side.mask().text(&std::fs::read_to_string(side.dir().join(file))?);
+            let has = |line: &&str| !NOT_EXPORTED.iter().any(|key| line.contains(key));
+            Ok(text.lines().filter(has).collect::<Vec<_>>().join("\n"))
+        })?;
+        same_text(java, apogee).with_context(|| format!("{command:?}"))
+    };
+    export(&["exportMetadata"], "metadata.json")?;
+    export(&["exportMetadata", "-t"], "topic.json")?;
+    export(&["exportMetadata", "-g"], "subscriptionGroup.json")?;
+    export(&["exportConfigs"], "configs.json")?;
+    export(&["exportMetrics"], "metrics.json")
+}
+
 /// What a broker says of itself, by key.
-fn table(text: &str, separator: &str) -> BTreeMap<String, String> {
+pub(crate) fn table(text: &str, separator: &str) -> BTreeMap<String, String> {
     let rows = text.lines().filter_map(|line| line.split_once(separator));
     rows.map(|(key, value)| (key.trim().to_owned(), value.trim().to_owned())).collect()
 }
@@ -128,8 +227,8 @@ const WITHOUT_COUNTERPART: [&str; 26] = [
 /// Shows that a broker's state has every row of the reference but those that nothing here stands
 /// for, that rows which the data decides are equal, and that the others have the same form.
 pub(crate) fn broker_status(sides: &Sides) -> Result<()> {
-    let rows = |side: &crate::side::Side| -> Result<BTreeMap<String, String>> {
-        let text = side.run(&["brokerStatus", "-b", side.broker()])?;
+    let rows = |side: &Side| -> Result<BTreeMap<String, String>> {
+        let text = side.run(&["brokerStatus", "-b", BROKER_ADDR])?;
         // The directory of the log is part of a name.
         let rows = table(&text, ":").into_iter().map(|(key, value)| {
             let named = key.starts_with("commitLogDiskRatio_");
@@ -137,7 +236,7 @@ pub(crate) fn broker_status(sides: &Sides) -> Result<()> {
         });
         Ok(rows.collect())
     };
-    let (java, apogee) = (rows(&sides.java)?, rows(&sides.apogee)?);
+    let [java, apogee] = on_both(sides, rows)?;
     let keys = |rows: &BTreeMap<String, String>| rows.keys().cloned().collect::<BTreeSet<_>>();
     let mut wanted = keys(&java);
     wanted.retain(|key| !WITHOUT_COUNTERPART.contains(&key.as_str()));
@@ -180,11 +279,11 @@ const PLACED: [&str; 3] = ["listenPort", "namesrvAddr", "storePathRootDir"];
 /// Shows that each setting that a broker here tells of is one of the reference's, and has the value
 /// that it has there under the same settings file, unless it says where the server is.
 pub(crate) fn get_broker_config(sides: &Sides) -> Result<()> {
-    let rows = |side: &crate::side::Side| -> Result<BTreeMap<String, String>> {
-        let text = side.run(&["getBrokerConfig", "-b", side.broker()])?;
+    let rows = |side: &Side| -> Result<BTreeMap<String, String>> {
+        let text = side.run(&["getBrokerConfig", "-b", BROKER_ADDR])?;
         Ok(table(&text, "=  "))
     };
-    let (java, apogee) = (rows(&sides.java)?, rows(&sides.apogee)?);
+    let [java, apogee] = on_both(sides, rows)?;
     ensure!(apogee.len() > 20, "{apogee:?}");
     let mut differ = Vec::new();
     for (key, value) in apogee.iter().filter(|(key, _)| !OWN_KEYS.contains(&key.as_str())) {
@@ -204,9 +303,9 @@ pub(crate) fn query_msg_by_id(sides: &Sides) -> Result<()> {
     })
 }
 
-/// Shows that a message is found by its key.
+/// Shows that a message is found by its key, once the reference has put it into its index.
 pub(crate) fn query_msg_by_key(sides: &Sides) -> Result<()> {
-    same(sides, &["queryMsgByKey", "-t", TOPIC, "-k", "key-2"])
+    once(sides, &["queryMsgByKey", "-t", TOPIC, "-k", "key-2"], "<id 2>")
 }
 
 /// Shows that a message is found by its unique key, with who has consumed it.
@@ -225,8 +324,8 @@ pub(crate) fn query_msg_by_offset(sides: &Sides) -> Result<()> {
 }
 
 /// Fails unless both sides print the same message, and that it was consumed.
-fn found(sides: &Sides, run: impl Fn(&crate::side::Side) -> Result<String>) -> Result<()> {
-    let (java, apogee) = (run(&sides.java)?, run(&sides.apogee)?);
+fn found(sides: &Sides, run: impl Fn(&Side) -> Result<String> + Sync) -> Result<()> {
+    let [java, apogee] = on_both(sides, run)?;
     let track = apogee.lines().find(|line| line.contains("MessageTrack")).context("no track")?;
     ensure!(track.contains("CONSUMED"), "{track}");
     same_text(java, apogee)

@@ -2,6 +2,7 @@
 //! what an operator reads is the same but for times, addresses and identifiers.
 #![allow(clippy::disallowed_methods, reason = "drives real processes and clocks")]
 
+mod changes;
 mod commands;
 mod mask;
 mod side;
@@ -18,7 +19,7 @@ use side::Side;
 
 type Case = fn(&Sides) -> Result<()>;
 
-const CASES: [(&str, Case); 13] = [
+const CASES: [(&str, Case); 25] = [
     ("cluster_list", commands::cluster_list),
     ("topic_list", commands::topic_list),
     ("topic_route", commands::topic_route),
@@ -32,6 +33,18 @@ const CASES: [(&str, Case); 13] = [
     ("query_msg_by_key", commands::query_msg_by_key),
     ("query_msg_by_unique_key", commands::query_msg_by_unique_key),
     ("query_msg_by_offset", commands::query_msg_by_offset),
+    ("clients", commands::clients),
+    ("stats_all", commands::stats_all),
+    ("exports", commands::exports),
+    ("topics", changes::topics),
+    ("groups", changes::groups),
+    ("broker_settings", changes::broker_settings),
+    ("offsets", changes::offsets),
+    ("messages", changes::messages),
+    ("kv_config", changes::kv_config),
+    ("write_permission", changes::write_permission),
+    ("namesrv_settings", changes::namesrv_settings),
+    ("cleaning", changes::cleaning),
 ];
 
 /// Both servers, with the same messages and the same clients.
@@ -55,11 +68,13 @@ fn main() -> Result<ExitCode> {
     for (name, case) in CASES {
         let (sides, started) = (Arc::clone(&sides), Arc::clone(&started));
         cases.add(format!("both::{name}"), missing.clone(), move || {
-            let start = || sides.java.start().and_then(|()| sides.apogee.start());
+            let start = || commands::on_both(&sides, Side::start).map(drop);
             let started = started.get_or_init(|| start().map_err(|error| format!("{error:#}")));
             started.as_ref().map_err(|error| anyhow!("{error}"))?;
             case(&sides)
         });
     }
+    // Each takes back what it changes before the next one looks.
+    cases.in_order();
     Ok(cases.run())
 }

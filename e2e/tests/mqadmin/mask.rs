@@ -20,8 +20,10 @@ impl Mask {
         for (name, mask) in &self.names {
             text = text.replace(name, mask);
         }
-        // What the command's own logging library says of itself comes first.
-        let lines = text.lines().filter(|line| !line.contains(" |-"));
+        // What the command's own logging library says of itself comes first; the retry topic of
+        // its own consumer comes if it lives long enough.
+        let noise = [" |-", "%RETRY%TOOLS_CONSUMER"];
+        let lines = text.lines().filter(|line| !noise.iter().any(|noise| line.contains(noise)));
         let mut lines: Vec<String> = lines.map(line).collect();
         lines.retain(|line| !line.is_empty());
         lines.sort_unstable();
@@ -35,9 +37,8 @@ fn line(line: &str) -> String {
 }
 
 /// A word without what is of this run: client ids, client addresses, dates, times of day,
-/// timestamps, rates.
+/// timestamps, message ids, rates.
 fn word(word: &str) -> String {
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let is = |pattern: &str, text: &str| {
         text.len() == pattern.len()
             && text.bytes().zip(pattern.bytes()).all(|(byte, want)| match want {
@@ -48,28 +49,48 @@ fn word(word: &str) -> String {
     if word.contains('@') && word.contains('#') {
         return "<client>".to_owned();
     }
-    if word.strip_prefix("127.0.0.1:").is_some_and(digits) {
-        return "<client address>".to_owned();
-    }
-    if is("0000-00-00", word) || ["00:00:00", "00:00:00,000"].iter().any(|form| is(form, word)) {
+    let bare = word.trim_end_matches(',');
+    if is("0000-00-00", bare) || ["00:00:00", "00:00:00,000"].iter().any(|form| is(form, bare)) {
         return "<time>".to_owned();
     }
-    numbers(word)
+    numbers(&addresses(word))
 }
 
-/// Numbers with a point are measured, and those of 13 digits are times.
+/// The ports of clients are of this run.
+fn addresses(word: &str) -> String {
+    const HOST: &str = "127.0.0.1:";
+    let mut parts = word.split(HOST);
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        out += "<client address>";
+        out += part.trim_start_matches(|c: char| c.is_ascii_digit());
+    }
+    out
+}
+
+/// Numbers with a point are measured, those of 13 digits are times, those of 32 hexadecimal digits
+/// (56 where the client has no IPv4 address) are ids of messages.
 fn numbers(word: &str) -> String {
     let mut out = String::new();
     let mut rest = word;
-    while let Some(start) = rest.find(|c: char| c.is_ascii_digit()) {
+    while let Some(start) = rest.find(|c: char| c.is_ascii_alphanumeric()) {
         out += &rest[..start];
-        let number = &rest[start..];
-        let end = number.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(number.len());
-        let (number, after) = number.split_at(end);
-        out += match number {
-            number if number.matches('.').count() == 1 => "<x>",
-            number if number.len() == 13 && !number.contains('.') => "<time>",
-            number => number,
+        let run = &rest[start..];
+        let is_number = run.starts_with(|c: char| c.is_ascii_digit());
+        let is_id = |text: &str| {
+            matches!(text.len(), 32 | 56) && text.bytes().all(|b| b.is_ascii_hexdigit())
+        };
+        let end = run.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(run.len());
+        let end = match is_number && !is_id(&run[..end]) {
+            true => run.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(run.len()),
+            false => end,
+        };
+        let (run, after) = run.split_at(end);
+        out += match run {
+            run if is_id(run) => "<id>",
+            run if is_number && run.matches('.').count() == 1 => "<x>",
+            run if is_number && run.len() == 13 && !run.contains('.') => "<time>",
+            run => run,
         };
         rest = after;
     }
