@@ -1,7 +1,9 @@
 //! Registration with the name servers (103, 104): this broker's address and its topics, every
-//! `registerNameServerPeriod` and whenever the topics change.
+//! `registerNameServerPeriod` and whenever the topics change. Each name server has a loop of its own, so that one which
+//! is gone or silent delays neither the others nor whoever waits for a registration.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use env::Stop;
@@ -15,65 +17,131 @@ use crate::Broker;
 
 /// How long the farewell to a name server may take.
 const UNREGISTER_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long others wait for the answer of one name server.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Time to the next attempt with a name server that did not answer.
+const RETRY: Duration = Duration::from_secs(5);
 
 /// Handle of the registering task.
 pub(crate) struct Registrar {
     client: net::Client,
-    namesrv: Vec<String>,
+    targets: Vec<Target>,
+}
+
+/// One name server.
+struct Target {
+    addr: String,
     wake: Notify,
     wanted: AtomicU64,
     done: watch::Sender<u64>,
+    /// Whether it did not answer the last time: nobody waits for it then.
+    silent: AtomicBool,
 }
 
 impl Registrar {
     /// Registers with `namesrv`, a list separated by `;` or `,`, over `client`.
     pub(crate) fn new(client: net::Client, namesrv: &str) -> Registrar {
-        let namesrv = namesrv
-            .split([';', ','])
-            .map(str::trim)
-            .filter(|addr| !addr.is_empty())
-            .map(str::to_owned)
-            .collect();
-        let (wake, done) = (Notify::new(), watch::Sender::new(0));
-        Registrar { client, namesrv, wake, wanted: AtomicU64::new(0), done }
+        let namesrv = namesrv.split([';', ',']).map(str::trim).filter(|addr| !addr.is_empty());
+        Registrar { client, targets: namesrv.map(Target::new).collect() }
     }
 
-    /// Resolves when a registration that started after this call has ended, successfully or not.
+    /// Resolves when a registration that started after this call has ended, successfully or not, with each name server
+    /// that answers.
     pub(crate) fn round(&self) -> impl Future<Output = ()> + use<> {
-        let wanted = self.wanted.fetch_add(1, Ordering::AcqRel) + 1;
-        self.wake.notify_one();
-        let mut done = self.done.subscribe();
+        let rounds: Vec<_> = self.targets.iter().filter_map(Target::round).collect();
         async move {
-            // The sender lives as long as the broker; if it is gone there is nothing to wait for.
-            let _ = done.wait_for(|done| *done >= wanted).await;
+            join_all(rounds).await;
         }
     }
 
     /// Asks for a registration soon, without waiting.
     pub(crate) fn poke(&self) {
-        self.wake.notify_one();
+        self.targets.iter().for_each(|target| target.wake.notify_one());
     }
 }
 
-/// The task: registers until told to stop, then says farewell.
-pub(crate) async fn run(broker: Broker, stop: Stop) {
-    let registrar = &broker.registrar;
-    while !stop.is_stopped() {
-        let period = Duration::from_millis(broker.settings().register_ms);
-        let wanted = registrar.wanted.load(Ordering::Acquire);
-        join_all(registrar.namesrv.iter().map(|addr| register(&broker, addr))).await;
-        registrar.done.send_replace(wanted);
-        tokio::select! {
-            () = registrar.wake.notified() => {}
-            () = broker.env.clock.sleep(period) => {}
-            () = stop.stopped() => {}
+impl Target {
+    fn new(addr: &str) -> Target {
+        Target {
+            addr: addr.to_owned(),
+            wake: Notify::new(),
+            wanted: AtomicU64::new(0),
+            done: watch::Sender::new(0),
+            silent: AtomicBool::new(false),
         }
     }
-    join_all(registrar.namesrv.iter().map(|addr| unregister(&broker, addr))).await;
-    registrar.done.send_replace(u64::MAX);
+
+    fn round(&self) -> Option<impl Future<Output = ()> + use<>> {
+        let wanted = self.wanted.fetch_add(1, Ordering::AcqRel) + 1;
+        self.wake.notify_one();
+        let mut done = self.done.subscribe();
+        if self.silent.load(Ordering::Acquire) {
+            return None;
+        }
+        Some(async move {
+            // The sender lives as long as the broker; if it is gone there is nothing to wait for.
+            let _ = done.wait_for(|done| *done >= wanted).await;
+        })
+    }
+
+    /// Notes how an attempt ended, and says so if it is news.
+    fn note(&self, outcome: Result<(), String>) {
+        let silent = outcome.is_err();
+        let was_silent = self.silent.swap(silent, Ordering::AcqRel);
+        match outcome {
+            Ok(()) if was_silent => tracing::info!(namesrv = self.addr, "registered again"),
+            Err(error) if !was_silent => {
+                tracing::warn!(namesrv = self.addr, %error, "registration failed; it is tried again every 5 s");
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+
+    /// Registers until told to stop, then says farewell.
+    async fn keep(&self, broker: &Broker, stop: &Stop) {
+        let clock = &broker.env.clock;
+        while !stop.is_stopped() {
+            let wanted = self.wanted.load(Ordering::Acquire);
+            let mut attempt = pin!(register(broker, &self.addr));
+            let outcome = tokio::select! {
+                outcome = &mut attempt => Some(outcome),
+                () = clock.sleep(PATIENCE) => None,
+                () = stop.stopped() => break,
+            };
+            if outcome.is_none() {
+                self.note(Err(format!("no answer for {PATIENCE:?}")));
+                self.done.send_replace(wanted);
+            }
+            let outcome = match outcome {
+                Some(outcome) => outcome,
+                None => tokio::select! {
+                    outcome = attempt => outcome,
+                    () = stop.stopped() => break,
+                },
+            };
+            let period = match &outcome {
+                Ok(()) => Duration::from_millis(broker.settings().register_ms),
+                Err(_) => RETRY,
+            };
+            self.note(outcome);
+            self.done.send_replace(wanted);
+            tokio::select! {
+                () = self.wake.notified() => {}
+                () = clock.sleep(period) => {}
+                () = stop.stopped() => {}
+            }
+        }
+        unregister(broker, &self.addr).await;
+        self.done.send_replace(u64::MAX);
+    }
 }
 
-async fn register(broker: &Broker, addr: &str) {
+/// The task.
+pub(crate) async fn run(broker: Broker, stop: Stop) {
+    join_all(broker.registrar.targets.iter().map(|target| target.keep(&broker, &stop))).await;
+}
+
+async fn register(broker: &Broker, addr: &str) -> Result<(), String> {
     let body = RegisterBrokerBody { topics: effective_topics(broker), ..Default::default() };
     let body = body.encode();
     let settings = broker.live.owned();
@@ -91,15 +159,14 @@ async fn register(broker: &Broker, addr: &str) {
     let timeout = Duration::from_millis(settings.register_timeout_ms);
     let code = RequestCode::RegisterBroker.code();
     let fields = |writer: &mut wire::FrameWriter<'_>| header.encode(writer);
-    match broker.registrar.client.call(addr, code, fields, &body, timeout).await {
-        Ok(answer) if answer.frame().code == code::SUCCESS => {}
-        Ok(answer) => {
-            let frame = answer.frame();
-            let remark = frame.remark.map(|remark| remark.to_str()).unwrap_or_default();
-            tracing::warn!(namesrv = addr, code = frame.code, %remark, "registration refused");
-        }
-        Err(error) => tracing::warn!(namesrv = addr, %error, "registration failed"),
+    let answer = broker.registrar.client.call(addr, code, fields, &body, timeout).await;
+    let answer = answer.map_err(|error| error.to_string())?;
+    let frame = answer.frame();
+    if frame.code == code::SUCCESS {
+        return Ok(());
     }
+    let remark = frame.remark.map(|remark| remark.to_str()).unwrap_or_default();
+    Err(format!("refused with {}: {remark}", frame.code))
 }
 
 /// The topics as they are registered: while the broker itself is not fully open, their permissions are narrowed.

@@ -14,6 +14,7 @@ use apogee_e2e::record::Record;
 use serde_json::{Value, json};
 
 mod groups;
+mod name_servers;
 mod settings;
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -51,6 +52,12 @@ fn main() -> Result<ExitCode> {
             cases.add(format!("{peer}::{name}"), peer.missing(), move || case(&shared));
         }
     }
+    let missing = match Peer::selected().contains(&Peer::Apogee) {
+        true => Peer::Apogee.missing(),
+        false => Some("is of the binary".to_owned()),
+    };
+    let name = "apogee::one_dead_name_server_does_not_delay_the_others";
+    cases.add(name.to_owned(), missing, name_servers::one_dead_does_not_delay_the_others);
     Ok(cases.run())
 }
 
