@@ -8,6 +8,7 @@ env::settings! {
     "brokerId" => id: i64 = 0, range 0..=0, "0 is the master";
     "brokerIP1" => host: String = String::new(), "address that clients are told, a host name or an IP address; empty: the one at which a client reached the name server in this process, and for name servers elsewhere the address of this machine";
     "listenPort" => port: u16 = 10911, "port for clients";
+    "vipChannelEnabled" => vip_channel: bool = true, "whether the port listenPort - 2 serves the same, for Java clients that use the VIP channel";
     "namesrvAddr" => namesrv: String = String::new(), "name servers to register with, separated by ; or ,";
     "brokerPermission" => permission: i32 = 6, range 0..=7, reload, "what this broker allows at all: 4 read, 2 write, 6 both";
     "autoCreateTopicEnable" => auto_create_topic: bool = true, reload, "whether a send to an unknown topic creates it";

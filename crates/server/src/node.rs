@@ -11,7 +11,7 @@ use broker::{Broker, BrokerSettings};
 use env::settings::SettingsFile;
 use env::{Env, Tasks};
 use namesrv::{BrokerHere, ByNetwork, Namesrv, NamesrvSettings};
-use net::{Client, Limits, Server};
+use net::{Bound, Client, Limits, Server};
 use store::{Store, StoreSettings};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -50,6 +50,8 @@ struct Node {
     bind: IpAddr,
     namesrv: Option<(Namesrv, Server)>,
     broker: Option<Server>,
+    /// The broker's second port.
+    vip: Option<Server>,
     store: Option<Store>,
     /// Address that clients are told, and others for some of them.
     advertised: Option<SocketAddr>,
@@ -75,6 +77,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         bind,
         namesrv: None,
         broker: None,
+        vip: None,
         store: None,
         advertised: None,
         by_network: config.server.advertised,
@@ -155,6 +158,7 @@ impl Node {
         let bound = Server::bind(self.env.clone(), addr).await;
         let bound =
             bound.with_context(|| format!("the broker cannot listen on {addr} (listenPort)"))?;
+        let vip = self.bind_vip(&settings).await?;
         let advertise = Advertise {
             host: &settings.host,
             listens: bound.local_addr(),
@@ -187,9 +191,33 @@ impl Node {
         };
         let broker = Broker::open(self.env.clone(), settings, deps)?;
         broker.registered().await;
-        self.broker = Some(bound.serve("broker", Arc::new(broker), Limits::default()));
+        let broker = Arc::new(broker);
+        self.vip = vip.map(|vip| vip.serve("broker-vip", broker.clone(), Limits::default()));
+        self.broker = Some(bound.serve("broker", broker, Limits::default()));
         (self.store, self.advertised) = (Some(store), Some(advertised));
         Ok(())
+    }
+
+    /// The port that Java clients with `vipChannelEnabled` send to: they know no other way to it than to take 2 off the
+    /// port that they are told, so that there is none beside a port that was free by chance. Few clients use it: a
+    /// second broker on the machine, whose port it may be, does not have to give way.
+    async fn bind_vip(&self, settings: &BrokerSettings) -> anyhow::Result<Option<Bound>> {
+        let port = settings.port.checked_sub(2).filter(|port| *port > 0 && settings.vip_channel);
+        let Some(port) = port else { return Ok(None) };
+        let addr = SocketAddr::new(self.bind, port);
+        match Server::bind(self.env.clone(), addr).await {
+            Ok(bound) => Ok(Some(bound)),
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+                tracing::warn!(
+                    "port {addr} (listenPort - 2) is taken: Java clients with vipChannelEnabled=true cannot send here; \
+                     vipChannelEnabled=false says that there are none"
+                );
+                Ok(None)
+            }
+            Err(error) => Err(error).with_context(|| {
+                format!("the broker cannot listen on {addr} (listenPort - 2; vipChannelEnabled=false does without)")
+            }),
+        }
     }
 
     /// Says what listens where, and how to try it.
@@ -202,6 +230,9 @@ impl Node {
                 "broker       {} (clients are told {advertised})",
                 server.local_addr()
             ));
+        }
+        if let Some(vip) = &self.vip {
+            logging::say(&format!("VIP channel  {}", vip.local_addr()));
         }
         if self.broker.is_some() {
             let namesrv = match self.namesrv_list.as_str() {

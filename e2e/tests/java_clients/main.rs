@@ -26,11 +26,12 @@ const DELAY_LEVELS: &str = "1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1
 type Case = fn(&Context) -> Result<()>;
 
 /// Cases that share a running server and a few at a time.
-const STEADY: [(&str, Case); 21] = [
+const STEADY: [(&str, Case); 22] = [
     ("sync_send", sending::sync_send),
     ("async_send", sending::async_send),
     ("oneway_send", sending::oneway_send),
     ("batch_send", sending::batch_send),
+    ("vip_channel", sending::vip_channel),
     ("largest_messages", sending::largest_messages),
     ("compression", sending::compression),
     ("created_topic_and_template_route", sending::created_topic_and_template_route),

@@ -37,6 +37,15 @@ pub(crate) fn oneway_send(context: &Context) -> Result<()> {
     dense(&all_got(&context.run("Roundtrip", &args)?, 50)?)
 }
 
+/// Shows that a client which is told to use the VIP channel sends to the port two below, and that
+/// its messages arrive as all others do.
+pub(crate) fn vip_channel(context: &Context) -> Result<()> {
+    let properties = ["com.rocketmq.sendMessageWithVIPChannel=true"];
+    let args = [("count", "20"), ("expect", "20")];
+    let results = context.run_with("Roundtrip", &properties, &args)?;
+    same_places(&all_sent(&results, 20)?, &all_got(&results, 20)?)
+}
+
 /// Shows that a batch is acknowledged as one send and lies back to back in one queue.
 pub(crate) fn batch_send(context: &Context) -> Result<()> {
     let args = [("send", "batch"), ("count", "20"), ("expect", "20")];

@@ -272,7 +272,7 @@ fn form(text: &str) -> String {
 }
 
 /// Settings that the reference does not tell of: its own is unset, or there is none.
-const OWN_KEYS: [&str; 2] = ["commitLogDirtyBytesMax", "storePathCommitLog"];
+const OWN_KEYS: [&str; 3] = ["commitLogDirtyBytesMax", "storePathCommitLog", "vipChannelEnabled"];
 /// Settings that say where a server is.
 const PLACED: [&str; 3] = ["listenPort", "namesrvAddr", "storePathRootDir"];
 

@@ -62,7 +62,9 @@ final class Run {
         client.setPollNameServerInterval(1000);
         client.setHeartbeatBrokerInterval(1000);
         client.setPersistConsumerOffsetInterval(1000);
-        client.setVipChannelEnabled(false);
+        if (System.getProperty("com.rocketmq.sendMessageWithVIPChannel") == null) {
+            client.setVipChannelEnabled(false);
+        }
         return client;
     }
 
