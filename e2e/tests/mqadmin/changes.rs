@@ -71,7 +71,8 @@ pub(crate) fn broker_settings(sides: &Sides) -> Result<()> {
             let text = side.run(&["getBrokerConfig", "-b", BROKER_ADDR])?;
             let rows = table(&text, "=  ");
             let is = rows.get("autoCreateTopicEnable").context("no such row")?;
-            Ok(ensure!(is == value, "{is}, wanted {value}"))
+            ensure!(is == value, "{is}, wanted {value}");
+            Ok(())
         })?;
     }
     same(sides, &["updateBrokerConfig", "-c", CLUSTER, "-k", "autoCreateTopicEnable", "-v", "true"])

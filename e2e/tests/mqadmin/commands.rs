@@ -26,7 +26,8 @@ pub(crate) fn same(sides: &Sides, command: &[&str]) -> Result<()> {
 pub(crate) fn refused(sides: &Sides, command: &[&str], code: &str) -> Result<()> {
     on_both(sides, |side| {
         let text = side.run(command)?;
-        Ok(ensure!(text.contains(code), "{command:?}: no {code} in {text}"))
+        ensure!(text.contains(code), "{command:?}: no {code} in {text}");
+        Ok(())
     })
     .map(drop)
 }
