@@ -19,4 +19,5 @@ pub mod power;
 pub mod process;
 pub mod record;
 pub mod scrape;
+pub mod usage;
 pub mod view;

@@ -77,7 +77,10 @@ fn settings() -> String {
         "# Settings\n\n{GENERATED}A key goes into a RocketMQ properties file (`broker.conf`); its TOML name into Apogee's own file, or, \
          as `APOGEE_<KEY>`, into the environment. *live*: can change while running. Of \
          the process itself are `bindAddress` (`server.bind`, `0.0.0.0`), the address that ports are opened on; `webPort` (`server.web_port`, 8088) and \
-         `webEnable` (`server.web`, `true`), the port of `/metrics` and `/health`; and `logFormat` (`server.log_format`, `TEXT` or `JSON`).\n"
+         `webEnable` (`server.web`, `true`), the port of `/metrics` and `/health`; `logFormat` (`server.log_format`, `TEXT` or `JSON`); \
+         `memoryLimitBytes` (`server.memory`, 0), the bytes that clients can make the server hold, 0 for a quarter of the memory; and \
+         `serverChannelMaxIdleTimeSeconds` (`server.idle_s`, 120), after which silent connections are closed \
+         ([memory and connections](../operating/memory.md)).\n"
     );
     for (title, rows) in [
         ("Name server", docs_rows::<NamesrvSettings>()),

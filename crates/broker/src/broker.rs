@@ -123,7 +123,7 @@ impl Broker {
             groups: Groups::new(settings.auto_create_group),
             offsets: Offsets::default(),
             delays: Delays::default(),
-            clients: Clients::default(),
+            clients: Clients::new(&env.memory.clients),
             locks: QueueLocks::default(),
             progress: Progress::new(settings.metrics_label_sets),
             stats: Stats::default(),
@@ -270,6 +270,7 @@ impl Broker {
         let mut pass = self.passes.lock().pop().unwrap_or_default();
         pass.max_body = self.settings().max_message_bytes;
         pass.started = self.env.clock.mono();
+        pass.full = self.env.memory.waiting.check(0).err();
         pass
     }
 

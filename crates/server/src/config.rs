@@ -70,6 +70,8 @@ env::settings! {
     "webEnable" => web: bool = true, "whether the HTTP port is opened: /metrics, /health";
     "webPort" => web_port: u16 = 8088, "the HTTP port";
     "logFormat" => log_format: LogFormat = LogFormat::Text, "form of the log's lines";
+    "memoryLimitBytes" => memory: u64 = 0, range 0..=1 << 48, "bytes that clients can make the server hold, 64 MiB at least; 0 is a quarter of the memory of the machine or its control group";
+    "serverChannelMaxIdleTimeSeconds" => idle_s: u64 = 120, range 1..=86_400, "seconds without a byte after which a connection is closed, and that one frame may take to arrive";
 }
 
 /// Everything that decides how the server runs.

@@ -39,6 +39,7 @@ mod retention;
 mod scan;
 mod search;
 mod segment;
+mod segment_file;
 mod settings;
 mod state;
 mod store;

@@ -1,4 +1,5 @@
 //! The HTTP port over real sockets: what it serves, and what hostile peers get.
+#![allow(clippy::unwrap_used, reason = "also in helpers")]
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -25,7 +25,9 @@ const SAME: [(&str, Case); 4] = [
     ("requests", same::requests),
 ];
 
-const OWN: [(&str, fn() -> Result<()>); 3] = [
+type Own = fn() -> Result<()>;
+
+const OWN: [(&str, Own); 3] = [
     ("health_says_why_not", own::health_says_why_not),
     ("json_logs_and_floods", own::json_logs_and_floods),
     ("taken_port_ends_the_start", own::taken_port_ends_the_start),

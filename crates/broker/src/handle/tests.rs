@@ -1,6 +1,7 @@
 //! A broker over a store in memory, called as a connection would call it.
 
 mod admin;
+mod memory;
 mod page;
 mod reply_message;
 mod reset;
@@ -78,7 +79,7 @@ impl Fixture {
         self.broker.call_batch(peer, &mut Frames::new(&bytes, MAX_FRAME), &mut replies).unwrap();
         let later: Vec<_> = replies.take_later().collect();
         for later in later {
-            replies.append(later.await);
+            replies.append(later.later.await);
         }
         let mut answers = frames(&replies);
         assert_eq!(answers.len(), 1);

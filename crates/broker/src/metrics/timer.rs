@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use wire::call::Waiting;
 use wire::frame::answer_code;
 use wire::{Frame, Replies, RequestCode, reply_codes as code};
 
@@ -40,12 +41,15 @@ impl Timer {
 
     /// It is answered by the future that was added to `out` last.
     pub(crate) fn follow(self, out: &mut Replies) {
-        if let Some(later) = out.pop_later() {
-            out.later(Box::pin(async move {
-                let mut answer = later.await;
-                self.answered(answer.head());
-                answer
-            }));
+        if let Some(Waiting { later, bytes }) = out.pop_later() {
+            out.later_holding(
+                bytes,
+                Box::pin(async move {
+                    let mut answer = later.await;
+                    self.answered(answer.head());
+                    answer
+                }),
+            );
         }
     }
 

@@ -55,6 +55,9 @@ fn text(flag: bool) -> &'static str {
     if flag { "true" } else { "false" }
 }
 
+/// Writes what came in under some labels.
+type WriteIncoming<'a> = dyn FnMut(&[(&str, &str)], &Incoming) + 'a;
+
 impl Broker {
     /// Adds everything that this broker tells monitoring systems to a page, on a thread that may wait for the device.
     ///
@@ -140,7 +143,7 @@ impl Broker {
             Some((topic.config.topic_name.as_str(), topic.system, traffic))
         });
         let all: Vec<_> = counted.chain([(OTHER, false, others)]).collect();
-        let each = |write: &mut dyn FnMut(&[(&str, &str)], &Incoming)| {
+        let each = |write: &mut WriteIncoming<'_>| {
             for (topic, system, traffic) in &all {
                 for kind in MessageType::ALL {
                     let labels = [
