@@ -17,7 +17,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::{finish, id, memory_is_back, share, start};
+use crate::{LARGE_SLACK_BYTES, finish, id, memory_is_back, share, start};
 
 /// All pools of the server, in bytes: the least there may be.
 const MEMORY: u64 = 64 << 20;
@@ -69,7 +69,7 @@ pub(crate) fn parallel_sends(dir: &Path, percent: u32) -> Result<()> {
     ensure!(answers.values().sum::<usize>() == sends, "{answers:?}");
     ensure!(answers.keys().all(|code| [2, 29].contains(code)), "{answers:?}");
     ensure!(answers.get(&2).is_some_and(|refused| *refused > 0), "{answers:?}");
-    let after = memory_is_back(id, before)?;
+    let after = memory_is_back(id, before, LARGE_SLACK_BYTES)?;
     counted(format!(
         "{sends} sends of 4 MiB on {connections} connections, answers by code {answers:?}, {meanwhile} sends beside \
          them; memory {} MiB before, {} MiB at most, {} MiB after",
