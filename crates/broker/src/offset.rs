@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use serde_json::{Map, Value};
+use store::Reader;
 use wire::body::DataVersion;
 
 use crate::limits;
@@ -131,6 +132,17 @@ impl Offsets {
         let offsets =
             |queues: &Queues| queues.iter().map(|(id, known)| (*id, known.offset)).collect();
         groups.map(|(group, queues)| (group.clone(), offsets(queues))).collect()
+    }
+
+    /// Every group that has progress in a queue, and how far it is.
+    pub fn of_queue(&self, topic: &str, queue: i32) -> Vec<Reader> {
+        let table = self.table.lock();
+        let groups = table.topics.get(topic).into_iter().flatten();
+        let reader = |(group, queues): (&String, &Queues)| {
+            let next = u64::try_from(queues.get(&queue)?.offset).unwrap_or(0);
+            Some(Reader { name: group.clone(), next })
+        };
+        groups.filter_map(reader).collect()
     }
 
     /// Gives `to` the progress that `from` has in `topic`, in place of its own; nothing if `from` has none.

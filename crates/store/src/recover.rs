@@ -22,7 +22,7 @@ use crate::dispatch::{Derivation, Derived, queue_of};
 use crate::error::OpenError;
 use crate::limits;
 use crate::mark::Mark;
-use crate::queue::{Queue, Queues, Unit, files::zero_from};
+use crate::queue::{Queue, Queues, Unit};
 use crate::scan::{Found, Scan};
 use crate::segment::{Segment, Segments};
 use crate::state::{Checkpoint, State};
@@ -438,7 +438,8 @@ fn clear_behind(segment: &Segment, from: u64, left: Left) -> io::Result<()> {
         Left::PowerCut => marks,
         Left::ReferenceClosed | Left::ReferenceCrashed => segment.size,
     };
-    zero_from(&segment.file, from, to.max(from))
+    // Whatever they read as: zeros that a failed sync lost are not on the disk.
+    segment.file.zero(from, to.saturating_sub(from))
 }
 
 /// Queues whose next message in the log is not the next one of the queue.

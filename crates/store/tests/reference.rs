@@ -36,7 +36,7 @@ impl Fixture {
             queue_file_bytes: number("mappedFileSizeConsumeQueue"),
             index_slots: number("maxHashSlotNum") as u32,
             index_items: number("maxIndexNum") as u32,
-            disk_full_percent: 100,
+            disk_reserve_bytes: 1,
             retention_hours: 800_000,
             ..StoreSettings::default()
         }
