@@ -376,7 +376,8 @@ impl File {
     }
 
     /// Reads like [`File::read_at`], but only what is in memory: `None` when it would wait for the
-    /// device. May return fewer bytes than asked, where the memory ends.
+    /// device. May return fewer bytes than asked, where the memory ends. Waits on file systems that
+    /// cannot tell.
     pub fn read_resident(&self, buf: &mut [u8], offset: u64) -> io::Result<Option<usize>> {
         match &self.0 {
             FileKind::Real(file) => file.read_resident(buf, offset),

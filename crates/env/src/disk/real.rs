@@ -171,8 +171,10 @@ impl File {
             match rustix::io::preadv2(&self.0, &mut bufs, offset, ReadWriteFlags::NOWAIT) {
                 Ok(read) => return Ok(Some(read)),
                 Err(Errno::INTR) => {}
-                // The file system may not know the flag (OPNOTSUPP): then nothing counts as resident.
-                Err(Errno::AGAIN | Errno::OPNOTSUPP) => return Ok(None),
+                Err(Errno::AGAIN) => return Ok(None),
+                // The file system does not know the flag, as tmpfs: were nothing ever resident there,
+                // whoever reads it in and looks again would do so forever.
+                Err(Errno::OPNOTSUPP) => return self.read_at(buf, offset).map(Some),
                 Err(error) => return Err(error.into()),
             }
         }
