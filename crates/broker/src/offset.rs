@@ -313,6 +313,23 @@ mod tests {
         assert_eq!(offsets.query("T", "g", 0), None);
     }
 
+    /// Shows that everyone who has progress in a queue is named, with it, and nobody else; an offset below 0
+    /// is that of someone who has consumed nothing.
+    #[test]
+    fn readers_of_a_queue() {
+        let offsets = Offsets::default();
+        for (topic, group, queue, offset) in
+            [("T", "g", 0, 7), ("T", "h", 0, -1), ("T", "i", 1, 5), ("U", "g", 0, 9)]
+        {
+            offsets.commit(topic, group, queue, offset).unwrap();
+        }
+        let mut readers = offsets.of_queue("T", 0);
+        readers.sort_by(|a, b| a.name.cmp(&b.name));
+        let reader = |name: &str, next| Reader { name: name.to_owned(), next };
+        assert_eq!(readers, [reader("g", 7), reader("h", 0)]);
+        assert_eq!(offsets.of_queue("V", 0), []);
+    }
+
     /// Shows who has progress where, and that looking at the text does not change its version.
     #[test]
     fn topics_and_groups_with_progress() {

@@ -159,6 +159,7 @@ impl Inner {
         state.checkpoints = [state.checkpoints[1], *checkpoint];
         state.synced = state.synced.max(written.min(durable));
         state.closed = closed;
+        state.queues = if closed { self.queues.digest() } else { 0 };
         file.write(state, true)?;
         checkpoint.write(&self.env.disk, &self.settings.root)
     }

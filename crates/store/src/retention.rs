@@ -67,6 +67,13 @@ enum Why {
     Room,
 }
 
+impl Retention {
+    /// Makes the next look come at once.
+    pub(crate) fn look_now(&self) {
+        self.next.lock().look = Duration::ZERO;
+    }
+}
+
 impl Inner {
     /// Looks at the disk, when it is time to.
     pub(crate) fn keep_disk(&self) {

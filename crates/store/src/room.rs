@@ -88,7 +88,8 @@ impl Inner {
         // the segments that they lead to.
         for dir in [&self.log.dir, &self.settings.root] {
             let space = self.env.disk.space(dir)?;
-            let percent = space.used.saturating_mul(100) / usable(space);
+            // A part of a percent is above: so the limit, which is a whole number, is exact.
+            let percent = space.used.saturating_mul(100).div_ceil(usable(space));
             room.used_percent = room.used_percent.max(u32::try_from(percent).unwrap_or(100));
             let need = reserve(settings, space);
             room.tight |= space.free < need;

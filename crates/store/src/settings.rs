@@ -116,9 +116,9 @@ env::settings! {
     "cleanFileForciblyEnable" => clean_forcibly: bool = true, reload, "whether files are deleted before their time when the disk runs full";
     "diskReserveBytes" => disk_reserve_bytes: u64 = 0, reload, "bytes of the disk that stay free: sends are refused before they are touched; 0 is 2 %, at least 1 GiB and at most 10 %";
     "diskFullPolicy" => disk_full_policy: DiskFullPolicy = DiskFullPolicy::Reject, reload, "what becomes of messages that groups have not consumed when the disk is full: kept, and sends are refused, or deleted, the oldest first";
-    "diskMaxUsedSpaceRatio" => disk_clean_percent: u32 = 0, range 0..=99, reload, "percentage of the disk above which files past their time are deleted at any hour; 0: not looked at";
-    "diskSpaceCleanForciblyRatio" => disk_force_percent: u32 = 0, range 0..=99, reload, "percentage of the disk above which the oldest files are deleted, consumed or not; 0: not looked at";
-    "diskSpaceWarningLevelRatio" => disk_full_percent: u32 = 0, range 0..=99, reload, "percentage of the disk above which sends are refused too; 0: not looked at";
+    "diskMaxUsedSpaceRatio" => disk_clean_percent: u32 = 0, range 0..=100, reload, "percentage of the disk above which files past their time are deleted at any hour; 0: not looked at";
+    "diskSpaceCleanForciblyRatio" => disk_force_percent: u32 = 0, range 0..=100, reload, "percentage of the disk above which the oldest files are deleted, consumed or not; 0: not looked at";
+    "diskSpaceWarningLevelRatio" => disk_full_percent: u32 = 0, range 0..=100, reload, "percentage of the disk above which sends are refused too; 0: not looked at";
     unused Durability "enableDLegerCommitLog" = "false";
     unused Durability "storeType" = "default";
     unused Durability "rocksdbCQDoubleWriteEnable" = "false";

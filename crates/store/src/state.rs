@@ -6,8 +6,9 @@
 //! starts from the reference's files.
 //!
 //! Layout, big endian, in two sectors of 512 bytes written in turn (the valid one with the higher number
-//! counts): magic `APOGEEST`, version u32 = 2, flags u32 (1 = closed), number u64, written u64, synced
-//! u64, the checkpoint before and now 2 × 40 bytes, boot id 36 bytes, CRC-32 u32 of the 156 bytes before.
+//! counts): magic `APOGEEST`, version u32 = 3, flags u32 (1 = closed), number u64, written u64, synced
+//! u64, the checkpoint before and now 2 × 40 bytes, boot id 36 bytes, digest of the queues u64, CRC-32 u32
+//! of the 164 bytes before. Version 2 had no digest; it is read as if there were no such file.
 
 use std::io;
 use std::path::Path;
@@ -16,8 +17,8 @@ use env::Disk;
 use env::disk::File;
 
 const MAGIC: &[u8; 8] = b"APOGEEST";
-const VERSION: u32 = 2;
-const SIZE: usize = 160;
+const VERSION: u32 = 3;
+const SIZE: usize = 168;
 const SECTOR: u64 = 512;
 const CHECKPOINT_BYTES: u64 = 4096;
 const CHECKPOINT_USED: usize = 40;
@@ -35,6 +36,8 @@ pub(crate) struct State {
     pub(crate) checkpoints: [Checkpoint; 2],
     /// Run of the machine.
     pub(crate) boot_id: String,
+    /// What [`crate::queue::Queues::digest`] was when the store was closed; 0 while it is open.
+    pub(crate) queues: u64,
 }
 
 impl State {
@@ -97,7 +100,7 @@ impl StateFile {
 fn encode(number: u64, state: &State) -> [u8; SIZE] {
     let mut bytes = [0; SIZE];
     let boot_id = state.boot_id.as_bytes();
-    let parts: [&[u8]; 9] = [
+    let parts: [&[u8]; 8] = [
         MAGIC,
         &VERSION.to_be_bytes(),
         &u32::from(state.closed).to_be_bytes(),
@@ -106,13 +109,15 @@ fn encode(number: u64, state: &State) -> [u8; SIZE] {
         &state.synced.to_be_bytes(),
         &state.checkpoints[0].encode(),
         &state.checkpoints[1].encode(),
-        &boot_id[..boot_id.len().min(36)],
     ];
     let mut at = 0;
     for part in parts {
         bytes[at..at + part.len()].copy_from_slice(part);
         at += part.len();
     }
+    let boot_id = &boot_id[..boot_id.len().min(36)];
+    bytes[at..at + boot_id.len()].copy_from_slice(boot_id);
+    bytes[156..164].copy_from_slice(&state.queues.to_be_bytes());
     let crc = crc32fast::hash(&bytes[..SIZE - 4]);
     bytes[SIZE - 4..].copy_from_slice(&crc.to_be_bytes());
     bytes
@@ -131,6 +136,7 @@ fn decode(bytes: &[u8; SIZE]) -> Option<(u64, State)> {
         synced: u64_at(32)?,
         checkpoints: [Checkpoint::decode(&bytes[40..])?, Checkpoint::decode(&bytes[80..])?],
         boot_id: String::from_utf8_lossy(&bytes[120..156]).trim_end_matches('\0').to_owned(),
+        queues: u64_at(156)?,
     };
     Some((u64_at(16)?, state))
 }
@@ -249,7 +255,7 @@ mod tests {
         let boot_id = "0b6d3f5e-7c1a-4a7e-9d55-0123456789ab".to_owned();
         let checkpoints =
             [1, 2].map(|log_ms| Checkpoint { log_ms, confirmed: 9, ..Checkpoint::default() });
-        let old = State { written: 5, synced: 4, checkpoints, boot_id, closed: false };
+        let old = State { written: 5, synced: 4, checkpoints, boot_id, closed: false, queues: 7 };
         let new = State { written: 9, closed: true, ..old.clone() };
         file.write(&old, true).unwrap();
         file.write(&new, true).unwrap();

@@ -351,6 +351,9 @@ impl Inner {
             let raised = self.keeper.wait(Duration::from_millis(50));
             if raised && !self.health.is_closing() {
                 self.prepare_spare();
+                if self.log.is_lacking() {
+                    self.retention.look_now();
+                }
             }
             self.flush.wake_waiters();
             self.expire_pending();

@@ -1,5 +1,6 @@
 //! The store as a whole, on small files. Here: appending and reading; beside: by subject.
 
+mod format;
 mod log_dir;
 mod loss;
 mod recovery;
@@ -132,7 +133,8 @@ fn round_trip() {
     store.close();
 }
 
-/// A group stays in one segment, the others go where they fit; what fits in no segment is refused.
+/// Store-format check 7: a group stays in one segment, the others go where they fit; what fits in no
+/// segment is refused.
 #[test]
 fn groups_and_sizes() {
     let dir = tempfile::tempdir().unwrap();

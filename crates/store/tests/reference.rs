@@ -132,26 +132,26 @@ async fn opens(name: &str) {
     store.close();
 }
 
-/// A directory that the reference closed: everything is found as it reported it.
+/// Store-format check 1: a directory that the reference closed: everything is found as it reported it.
 #[tokio::test]
 async fn closed() {
     opens("clean").await;
 }
 
-/// A directory whose reference was killed under way: everything that was in its log is found, also what
+/// Store-format check 3: a directory whose reference was killed under way: everything that was in its log is found, also what
 /// its queues and its index did not hold yet.
 #[tokio::test]
 async fn killed() {
     opens("killed").await;
 }
 
-/// Records with hosts of 16 bytes.
+/// Store-format check 9: records with hosts of 16 bytes.
 #[tokio::test]
 async fn ipv6_hosts() {
     opens("ipv6").await;
 }
 
-/// Records that end in a checksum of their own.
+/// Store-format check 10: records that end in a checksum of their own.
 #[tokio::test]
 async fn property_checksums() {
     opens("prop_crc").await;
