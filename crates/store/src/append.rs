@@ -417,9 +417,12 @@ impl Inner {
         // Taken over when all is written: a round that failed is not part of what a sync covers.
         let mut checksum = unsynced.clone();
         // All files first: of a round that the disk has no room for, nothing is written.
-        for cut in &plan.cuts {
-            let next = cut.filler - cut.filler % self.log.segment_bytes + self.log.segment_bytes;
-            self.log.extend(next, &self.live.load())?;
+        if !plan.cuts.is_empty() {
+            let bytes = self.log.segment_bytes;
+            let fillers = plan.cuts.iter().map(|cut| cut.filler - cut.filler % bytes + bytes);
+            for base in std::iter::once(*position - *position % bytes).chain(fillers) {
+                self.log.extend(base, &self.live.load())?;
+            }
         }
         let (mut batch, mut byte, mut at) = (0, 0, *position);
         for cut in plan.cuts.iter().map(Some).chain([None]) {

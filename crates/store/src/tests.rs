@@ -154,6 +154,20 @@ fn groups_and_sizes() {
     assert_eq!(bodies(&store, &queue, 0).len(), 40);
 }
 
+/// The first batch of a new log may fill several files.
+#[test]
+fn a_first_batch_of_several_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let queue = store.queue("t", 0);
+    let mut batch = Batch::new();
+    (0..10).for_each(|_| push(&mut batch, &queue, &[1; 1000], false));
+    let appended = append(&store, batch).unwrap();
+    let last = appended.offsets().last().unwrap();
+    assert!(last.0 == 9 && last.1 > 2 * 4096, "{last:?}");
+    assert_eq!(bodies(&store, &queue, 0).len(), 10);
+}
+
 /// Statuses and corrected offsets outside the queue.
 #[test]
 fn statuses() {
