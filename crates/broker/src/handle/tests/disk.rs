@@ -60,8 +60,8 @@ async fn a_full_disk_is_14_until_the_group_has_consumed() {
     };
     assert_eq!(code, 14, "{text}");
     assert!(text.starts_with("service not available now. the disk is full: "), "{text}");
-    let keys = "policy reject (diskReserveBytes, mappedFileSizeCommitLog, diskFullPolicy)";
-    assert!(text.ends_with(keys), "{text}");
+    assert!(text.contains("; policy reject (diskReserveBytes"), "{text}");
+    assert!(text.ends_with(", diskFullPolicy)"), "{text}");
     commit(&fixture, &peer, 1).await;
     let queue = fixture.store.queue("T", 0);
     assert_eq!(queue.min_offset(), 0, "nothing is deleted that the group has not consumed");
