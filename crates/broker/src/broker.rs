@@ -10,7 +10,7 @@ use bytes::Bytes;
 use env::Env;
 use env::settings::SettingsFile;
 use parking_lot::Mutex;
-use store::{Durability, FlushDiskType, SCHEDULE_TOPIC, Store};
+use store::{Durability, FlushDiskType, Reader, SCHEDULE_TOPIC, Store};
 use wire::flags::perm;
 use wire::ids::UniqKeys;
 use wire::{Frame, Replies};
@@ -47,8 +47,8 @@ pub struct Inner {
     pub(crate) store: Store,
     pub(crate) topics: Topics,
     pub(crate) groups: Groups,
-    pub(crate) offsets: Offsets,
-    pub(crate) delays: Delays,
+    pub(crate) offsets: Arc<Offsets>,
+    pub(crate) delays: Arc<Delays>,
     pub(crate) clients: Clients,
     pub(crate) locks: QueueLocks,
     pub(crate) progress: Progress,
@@ -121,8 +121,8 @@ impl Broker {
                 settings.metrics_label_sets,
             ),
             groups: Groups::new(settings.auto_create_group),
-            offsets: Offsets::default(),
-            delays: Delays::default(),
+            offsets: Arc::default(),
+            delays: Arc::default(),
             clients: Clients::new(&env.memory.clients),
             locks: QueueLocks::default(),
             progress: Progress::new(settings.metrics_label_sets),
@@ -144,6 +144,7 @@ impl Broker {
         metrics::check_labels(&broker.settings().metrics_label);
         broker.load()?;
         broker.adopt_queues();
+        broker.store.set_readers(readers(&broker));
         persist::start(&broker, woken);
         let tasks = broker.env.tasks.clone();
         let stop = tasks.stop_token();
@@ -297,6 +298,20 @@ fn answer_after(
         }
         out
     }));
+}
+
+/// Who consumes a queue, for the store: it says who loses what before it deletes messages. Delayed delivery
+/// consumes too.
+fn readers(broker: &Broker) -> Arc<store::Readers> {
+    let (offsets, delays) = (Arc::clone(&broker.offsets), Arc::clone(&broker.delays));
+    Arc::new(move |topic: &str, queue: u32| {
+        let Ok(queue) = i32::try_from(queue) else { return Vec::new() };
+        if topic == SCHEDULE_TOPIC {
+            let next = delays.next(queue.saturating_add(1));
+            return vec![Reader { name: "(delayed delivery)".to_owned(), next }];
+        }
+        offsets.of_queue(topic, queue)
+    })
 }
 
 /// What every stored message says about this broker.

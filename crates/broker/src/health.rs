@@ -29,7 +29,9 @@ impl Broker {
         let (reason, is_fatal) = match refusal {
             AppendError::DiskFull { .. } => ("disk_full", false),
             AppendError::Stopped(_) => ("store_stopped", true),
-            AppendError::Busy { .. } | AppendError::TooLarge { .. } => ("store_busy", false),
+            AppendError::Busy { .. }
+            | AppendError::Behind { .. }
+            | AppendError::TooLarge { .. } => ("store_busy", false),
         };
         Some(Problem { reason, detail: refusal.to_string(), is_fatal })
     }

@@ -317,8 +317,8 @@ impl Refusal {
 
 fn append_code(error: &AppendError) -> i32 {
     match error {
-        AppendError::Busy { .. } => code::SYSTEM_BUSY,
-        AppendError::DiskFull { .. } | AppendError::Stopped(_) => code::SERVICE_NOT_AVAILABLE,
+        AppendError::Busy { .. } | AppendError::Behind { .. } => code::SYSTEM_BUSY,
+        AppendError::DiskFull(_) | AppendError::Stopped(_) => code::SERVICE_NOT_AVAILABLE,
         AppendError::TooLarge { .. } => code::MESSAGE_ILLEGAL,
     }
 }
@@ -326,10 +326,10 @@ fn append_code(error: &AppendError) -> i32 {
 /// Clients and dashboards match on the prefixes; what follows names cause, value, limit and key.
 fn append_remark(error: &AppendError) -> String {
     match error {
-        AppendError::Busy { .. } => {
+        AppendError::Busy { .. } | AppendError::Behind { .. } => {
             format!("[PC_SYNCHRONIZED]broker busy, start flow control for a while: {error}")
         }
-        AppendError::DiskFull { .. } | AppendError::Stopped(_) => {
+        AppendError::DiskFull(_) | AppendError::Stopped(_) => {
             format!("service not available now. {error}")
         }
         AppendError::TooLarge { .. } => format!("the message is illegal, {error}"),

@@ -335,12 +335,21 @@ impl Inner {
     /// Refuses batches that have waited too long for the budget.
     pub(crate) fn expire_pending(&self) {
         let limit = self.settings.append_timeout();
-        self.refuse_pending(limit, |waited| AppendError::Busy {
-            cause: self.flush.slow_cause(),
-            value: waited.as_millis() as u64,
-            limit: limit.as_millis() as u64,
-            unit: "ms of waiting",
-            key: "osPageCacheBusyTimeOutMills",
+        self.refuse_pending(limit, |waited| {
+            let dirty = self.marks.appended().saturating_sub(self.marks.durable());
+            let (waited_ms, limit_ms) = (waited.as_millis() as u64, limit.as_millis() as u64);
+            if dirty <= self.dirty_limit / 2 {
+                return AppendError::Busy {
+                    cause: "another append holds the log, its write takes long",
+                    value: waited_ms,
+                    limit: limit_ms,
+                    unit: "ms of waiting",
+                    key: "osPageCacheBusyTimeOutMills",
+                };
+            }
+            let sync_ms = self.flush.sync_ms(self.env.clock.mono());
+            let dirty_limit = self.dirty_limit;
+            AppendError::Behind { sync_ms, dirty, dirty_limit, waited_ms, limit_ms }
         });
     }
 
@@ -415,6 +424,14 @@ impl Inner {
         let sync = self.settings.sync();
         // Taken over when all is written: a round that failed is not part of what a sync covers.
         let mut checksum = unsynced.clone();
+        // All files first: of a round that the disk has no room for, nothing is written.
+        if !plan.cuts.is_empty() {
+            let bytes = self.log.segment_bytes;
+            let fillers = plan.cuts.iter().map(|cut| cut.filler - cut.filler % bytes + bytes);
+            for base in std::iter::once(*position - *position % bytes).chain(fillers) {
+                self.log.extend(base, &self.live.load())?;
+            }
+        }
         let (mut batch, mut byte, mut at) = (0, 0, *position);
         for cut in plan.cuts.iter().map(Some).chain([None]) {
             let (last, last_byte) = cut.map_or((round.len(), 0), |cut| (cut.batch, cut.byte));
@@ -435,7 +452,7 @@ impl Inner {
             let base = at - at % self.log.segment_bytes;
             let target = match segment {
                 Some(segment) if segment.base == base => segment,
-                _ => segment.insert(self.log.extend(base)?),
+                _ => segment.insert(self.log.extend(base, &self.live.load())?),
             };
             match &*slices {
                 [one] => target.file.write_at(one, at - base)?,
@@ -451,7 +468,7 @@ impl Inner {
     }
 
     /// Makes zeros of what a failed write left behind the tail.
-    fn scrub(&self, tail: &mut Tail) -> io::Result<()> {
+    pub(crate) fn scrub(&self, tail: &mut Tail) -> io::Result<()> {
         let Some(end) = tail.scrub else { return Ok(()) };
         let segments = self.log.segments();
         for segment in segments.0.iter().filter(|segment| segment.end() > tail.position) {

@@ -34,8 +34,10 @@ mod open;
 mod persist;
 mod queue;
 mod read;
+mod readers;
 mod recover;
 mod retention;
+mod room;
 mod scan;
 mod search;
 mod segment;
@@ -59,8 +61,10 @@ pub use index::{Keys, Lookup};
 pub use look::{Counters, QueueUnit, Spaces, Waiting};
 pub use queue::{Arrived, Queue};
 pub use read::{ColdGet, Get, Got, GotStatus, Want};
+pub use readers::{Reader, Readers};
+pub use room::Shortage;
 pub use search::Bound;
-pub use settings::{FlushDiskType, LogPath, StoreSettings};
+pub use settings::{DiskFullPolicy, FlushDiskType, Hours, LogPath, StoreSettings};
 pub use store::Store;
 
 #[cfg(test)]

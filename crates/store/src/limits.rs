@@ -74,5 +74,8 @@ pub const BLANK_UNITS: u64 = 64 << 10;
 /// Log bytes between two checkpoints, at most: what recovery has to read after a power cut.
 pub const CHECKPOINT_BYTES: u64 = 256 << 20;
 
+/// Most queues that the log names for one deleted segment, and most groups for each of them.
+pub const LOSSES_LOGGED: usize = 100;
+
 /// Milliseconds between two checkpoints, at most, while anything changes.
 pub const CHECKPOINT_MS: u64 = 10_000;

@@ -1,6 +1,7 @@
 //! A broker over a store in memory, called as a connection would call it.
 
 mod admin;
+mod disk;
 mod memory;
 mod page;
 mod reply_message;
@@ -40,9 +41,13 @@ impl Fixture {
 
     fn with(settings: BrokerSettings) -> Fixture {
         let env = Env { disk: Disk::mem(), ..Env::real() };
+        Fixture::over(env, StoreSettings::test_min("/store"), settings)
+    }
+
+    fn over(env: Env, store: StoreSettings, settings: BrokerSettings) -> Fixture {
         let path = Path::new(SETTINGS_FILE);
         env.disk.create(path).unwrap().write_at(b"# mine\n", 0).unwrap();
-        let store = Store::open(env.clone(), StoreSettings::test_min("/store")).unwrap();
+        let store = Store::open(env.clone(), store).unwrap();
         let (handler, limits) = (Arc::new(net::AnswersOnly), net::Limits::default());
         let deps = Deps {
             store: store.clone(),

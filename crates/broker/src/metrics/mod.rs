@@ -96,7 +96,8 @@ impl Metrics {
     pub(crate) fn refused(&self, error: &AppendError, sends: usize) {
         let reason = match error {
             AppendError::DiskFull { .. } => "disk_full",
-            AppendError::Busy { key: "osPageCacheBusyTimeOutMills", .. } => "disk_slow",
+            AppendError::Behind { .. }
+            | AppendError::Busy { key: "osPageCacheBusyTimeOutMills", .. } => "disk_slow",
             AppendError::Busy { key: "limits::UNITS_IN_MEMORY", .. } => "queues_behind",
             AppendError::Busy { .. } => "too_many_waiting",
             AppendError::TooLarge { .. } => "too_large",
