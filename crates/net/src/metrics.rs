@@ -35,6 +35,10 @@ pub struct Metrics {
     pub rejected: Counter,
     /// Connections closed for what they sent, or for not reading.
     pub faulted: Counter,
+    /// Connections closed because a frame took too long to arrive, or answers to be read.
+    pub slow: Counter,
+    /// Requests that were refused before they were whole, for lack of memory.
+    pub refused: Counter,
     /// Bytes received.
     pub bytes_in: Counter,
     /// Bytes sent.

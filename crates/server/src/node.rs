@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use broker::{Broker, BrokerSettings};
 use env::settings::SettingsFile;
-use env::{Env, Tasks};
+use env::{Env, Memory, Tasks};
 use namesrv::{BrokerHere, ByNetwork, Namesrv, NamesrvSettings};
 use net::{Client, Limits, Server};
 use store::{Store, StoreSettings};
@@ -48,6 +48,8 @@ struct Node {
     env: Env,
     /// Address that the ports are opened on.
     bind: IpAddr,
+    /// Of each listener.
+    limits: Limits,
     namesrv: Option<(Namesrv, Server)>,
     broker: Option<Server>,
     store: Option<Store>,
@@ -67,12 +69,16 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     );
     // From the first moment on: a stop that is asked for while starting must end cleanly too.
     let signals = Signals::listen()?;
-    let env = Env::real();
+    let mut env = Env::real();
+    if config.server.memory > 0 {
+        env.memory = Memory::new(config.server.memory);
+    }
     let bind = &config.server.bind;
     let bind = bind.parse().with_context(|| format!("bindAddress={bind} is no IP address"))?;
     let mut node = Node {
         env: env.clone(),
         bind,
+        limits: limits(&config),
         namesrv: None,
         broker: None,
         store: None,
@@ -97,6 +103,23 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     failed
 }
 
+/// Files that the store may need beside the sockets.
+const STORE_FILES: u64 = 4096;
+
+/// What each listener may have. Of the files that may be open, some stay for the store: a log that cannot
+/// open its next file ends the process.
+fn limits(config: &Config) -> Limits {
+    let files = env::limits::open_files();
+    let listeners = u64::from(config.namesrv.is_some()) + u64::from(config.broker.is_some());
+    let sockets = files.saturating_sub(STORE_FILES).max(files / 2) / listeners.max(1);
+    let defaults = Limits::default();
+    Limits {
+        connections: defaults.connections.min(usize::try_from(sockets).unwrap_or(usize::MAX)),
+        idle: Duration::from_secs(config.server.idle_s),
+        ..defaults
+    }
+}
+
 /// The signals that ask for the end.
 struct Signals {
     terminate: Signal,
@@ -119,14 +142,8 @@ impl Node {
     ) -> anyhow::Result<()> {
         let addr = SocketAddr::new(self.bind, settings.port);
         let namesrv = Namesrv::start(self.env.clone(), settings, home)?;
-        let server = Server::start(
-            self.env.clone(),
-            addr,
-            "namesrv",
-            Arc::new(namesrv.clone()),
-            Limits::default(),
-        )
-        .await;
+        let role = Arc::new(namesrv.clone());
+        let server = Server::start(self.env.clone(), addr, "namesrv", role, self.limits).await;
         let server = server.with_context(|| {
             format!("the name server cannot listen on {addr} (namesrv.listenPort)")
         })?;
@@ -187,7 +204,7 @@ impl Node {
         };
         let broker = Broker::open(self.env.clone(), settings, deps)?;
         broker.registered().await;
-        self.broker = Some(bound.serve("broker", Arc::new(broker), Limits::default()));
+        self.broker = Some(bound.serve("broker", Arc::new(broker), self.limits));
         (self.store, self.advertised) = (Some(store), Some(advertised));
         Ok(())
     }

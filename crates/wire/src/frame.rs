@@ -268,6 +268,12 @@ fn frame_size(bytes: &[u8], max_frame: usize) -> Result<Option<usize>, FrameErro
     Ok(Some(size))
 }
 
+/// Bytes of the header by its word, without the format in its first byte.
+#[inline]
+fn header_size(word: &[u8]) -> usize {
+    usize::from(word[1]) << 16 | usize::from(word[2]) << 8 | usize::from(word[3])
+}
+
 impl<'a> Frame<'a> {
     /// Decodes exactly one frame.
     ///
@@ -280,12 +286,38 @@ impl<'a> Frame<'a> {
             _ => return Err(FrameError::Header { what: "the frame is incomplete", at: 0 }),
         };
         let (word, rest) = rest.split_at(4);
-        let header = usize::from(word[1]) << 16 | usize::from(word[2]) << 8 | usize::from(word[3]);
+        let header = header_size(word);
         let Some((header, body)) = rest.split_at_checked(header) else {
             return Err(FrameError::HeaderLength { header, frame: rest.len() + 4 });
         };
+        Self::decode_parts(word[0], header, body, bytes)
+    }
+
+    /// Decodes the header of a frame whose end is not there yet, as if it had no body; `None` while the
+    /// header is not all there either.
+    ///
+    /// # Errors
+    /// As for [`Frame::decode`].
+    pub fn decode_head(bytes: &'a [u8]) -> Result<Option<Self>, FrameError> {
+        let Some(size) = frame_size(bytes, usize::MAX)? else { return Ok(None) };
+        let Some(word) = bytes.get(4..8) else { return Ok(None) };
+        let header = header_size(word);
+        if header > size - 8 {
+            return Err(FrameError::HeaderLength { header, frame: size - 4 });
+        }
+        let Some(bytes) = bytes.get(..8 + header) else { return Ok(None) };
+        Self::decode_parts(word[0], &bytes[8..], &[], bytes).map(Some)
+    }
+
+    #[inline]
+    fn decode_parts(
+        format: u8,
+        header: &'a [u8],
+        body: &'a [u8],
+        bytes: &'a [u8],
+    ) -> Result<Self, FrameError> {
         let mut frame = Self::empty(header, body, bytes);
-        match word[0] {
+        match format {
             0 if plain::decode(header, &mut frame).is_some() => {}
             0 => {
                 frame = Self::empty(header, body, bytes);

@@ -73,7 +73,7 @@ impl Fixture {
         self.broker.call_batch(peer, &mut Frames::new(&bytes, MAX_FRAME), &mut replies).unwrap();
         let later: Vec<_> = replies.take_later().collect();
         for later in later {
-            replies.append(later.await);
+            replies.append(later.later.await);
         }
         let mut answers = frames(&replies);
         assert_eq!(answers.len(), 1);

@@ -286,6 +286,30 @@ fn hostile_frames() {
     assert_eq!(error(&bytes), FrameError::HeaderLength { header: 3, frame: 6 });
 }
 
+/// The header of an unfinished frame is read as soon as it is there, and refused as that of a whole one.
+#[test]
+fn heads_of_unfinished_frames() {
+    let bytes = framed(0, br#"{"code":310,"opaque":7,"flag":2}"#, &[b'x'; 100]);
+    let whole = bytes.len() - 100;
+    for cut in 0..bytes.len() {
+        let head = Frame::decode_head(&bytes[..cut]).unwrap();
+        assert_eq!(head.is_some(), cut >= whole, "{cut}");
+        if let Some(head) = head {
+            assert_eq!(
+                (head.code, head.opaque, head.is_oneway(), head.body.len()),
+                (310, 7, true, 0)
+            );
+        }
+    }
+    let mut longer = bytes.to_vec();
+    longer[6] = 0x7F;
+    assert!(matches!(Frame::decode_head(&longer[..8]), Err(FrameError::HeaderLength { .. })));
+    assert!(matches!(
+        Frame::decode_head(&framed(0, b"nonsense", b"")),
+        Err(FrameError::Header { .. })
+    ));
+}
+
 /// A header as clients write it.
 const PLAIN: &str = r#"{"code":310,"extFields":{"a":"g\u0001\\\\","b":"Topic ä","":"","c":"\"q\""},"flag":0,"language":"GO","opaque":-17,"remark":"r","serializeTypeCurrentRPC":"JSON","version":493}"#;
 
