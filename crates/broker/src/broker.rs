@@ -116,7 +116,7 @@ impl Broker {
             groups: Groups::new(settings.auto_create_group),
             offsets: Offsets::default(),
             delays: Delays::default(),
-            clients: Clients::default(),
+            clients: Clients::new(&env.memory.clients),
             locks: QueueLocks::default(),
             progress: Progress::default(),
             stats: Stats::default(),
@@ -260,6 +260,7 @@ impl Broker {
     pub(crate) fn take_pass(&self) -> Pass {
         let mut pass = self.passes.lock().pop().unwrap_or_default();
         pass.max_body = self.settings().max_message_bytes;
+        pass.full = self.env.memory.waiting.check(0).err();
         pass
     }
 

@@ -24,6 +24,10 @@ pub const PULL_MESSAGES: i32 = 32;
 pub const ANSWER_BYTES: usize = 4 << 20;
 /// Bytes that are set aside for the answer to a send; most have less.
 pub const ANSWER_TO_SEND: usize = 320;
+/// Bytes that a held pull keeps besides its filter, about.
+pub const HELD_PULL: usize = 1024;
+/// Bytes that a member of a group takes besides the texts of its subscriptions, about.
+pub const MEMBER: usize = 512;
 /// Longest time a pull may be held, whatever the client asks.
 pub const HOLD_MS_MAX: u64 = 120_000;
 /// Longest topic name (`TopicValidator`), in bytes; retry and dead-letter topics may reach 255.

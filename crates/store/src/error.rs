@@ -65,6 +65,9 @@ pub enum ReadError {
         /// Most waiting reads.
         limit: usize,
     },
+    /// There is no memory for what is read.
+    #[error(transparent)]
+    Memory(#[from] env::memory::Full),
     /// The store is closed.
     #[error("the store is closed")]
     Closed,

@@ -55,15 +55,20 @@ pub(crate) fn pull(
     let hold = hold(broker, header);
     match (pull.get()?, hold) {
         (Get::Ready(got), Some(hold)) if is_end(got.status, pull.offset) => {
-            out.later(Box::pin(pull.hold(hold)));
+            let bytes = pull.kept()?;
+            out.later_holding(bytes, Box::pin(pull.hold(hold)));
         }
         (Get::Ready(got), _) => pull.answer(got, out),
-        (Get::Cold(cold), _) => out.later(Box::pin(async move {
-            let mut out = Replies::default();
-            let got = pull.warmed(cold).await;
-            pull.answer_read(got, &mut out);
-            out
-        })),
+        (Get::Cold(cold), _) => {
+            let bytes = pull.kept()?;
+            let later = async move {
+                let mut out = Replies::default();
+                let got = pull.warmed(cold).await;
+                pull.answer_read(got, &mut out);
+                out
+            };
+            out.later_holding(bytes, Box::pin(later));
+        }
     }
     Ok(())
 }
@@ -193,6 +198,18 @@ impl Filter {
 }
 
 impl Pull {
+    /// Bytes that it keeps while it waits, for which there must be room.
+    fn kept(&self) -> Result<usize, Refusal> {
+        let tags = match &self.filter {
+            Filter::All => 0,
+            Filter::Tags(hashes) => size_of_val(&**hashes),
+        };
+        let bytes = limits::HELD_PULL + tags;
+        let waiting = &self.broker.env.memory.waiting;
+        waiting.check_patient(bytes).inspect_err(|_| waiting.count_refusal())?;
+        Ok(bytes)
+    }
+
     fn get(&self) -> Result<Get, ReadError> {
         let accepts = |code| self.filter.accepts(code);
         self.broker.store.get(&self.queue, self.offset, self.want, &accepts)
@@ -263,7 +280,7 @@ impl Pull {
     fn answer_read(&self, got: Result<Got, ReadError>, out: &mut Replies) {
         match got {
             Ok(got) => self.answer(got, out),
-            Err(error) => reply::refuse_to(out, self.to, &Refusal::Read(error)),
+            Err(error) => reply::refuse_to(out, self.to, &error.into()),
         }
     }
 
@@ -285,7 +302,10 @@ impl Pull {
         let mut writer = FrameWriter::response(out.head(), self.to, code).remark(remark);
         response.encode(&mut writer);
         writer.finish_before(got.bytes);
-        got.slices.into_iter().for_each(|slice| out.body(slice));
+        match got.copied {
+            Some(_) => got.slices.into_iter().for_each(|slice| out.body(slice)),
+            None => got.slices.into_iter().for_each(|slice| out.mapped(slice)),
+        }
     }
 
     fn response(&self, next: i64, min: i64, max: i64) -> PullResponse {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use env::memory::Full;
 use futures_util::FutureExt;
 use store::{AppendError, Appended, Batch, Durability};
 use wire::frame::ReplyTo;
@@ -40,6 +41,8 @@ pub(crate) struct Pass {
     properties: BytesMut,
     /// `maxMessageSize` as it is for this read.
     pub(crate) max_body: usize,
+    /// Set if there is no memory for sends that have to wait.
+    pub(crate) full: Option<Full>,
 }
 
 /// One request whose records are in the batch.
@@ -74,6 +77,10 @@ pub(crate) fn send(
     pass: &mut Pass,
     out: &mut Replies,
 ) -> Result<(), Refusal> {
+    if let Some(full) = pass.full {
+        broker.env.memory.waiting.count_refusal();
+        return Err(full.into());
+    }
     let target = target(broker, frame, header, pass.topic.take())?;
     if !target.created {
         let encoded = encode(broker, peer, frame, header, &target, pass);
@@ -82,8 +89,9 @@ pub(crate) fn send(
     }
     let mut own = Pass { max_body: pass.max_body, ..Pass::default() };
     encode(broker, peer, frame, header, &target, &mut own)?;
+    let bytes = own.batch.held();
     let broker = broker.clone();
-    out.later(Box::pin(async move {
+    let later = Box::pin(async move {
         // Nobody would find the message after a crash that lost its topic.
         broker.persister.round().await;
         // A name server that cannot be reached must not keep the message from being stored.
@@ -91,7 +99,8 @@ pub(crate) fn send(
         let mut out = Replies::default();
         finish(&broker, own, &mut out);
         out
-    }));
+    });
+    out.later_holding(bytes, later);
     Ok(())
 }
 
@@ -240,26 +249,30 @@ pub(crate) fn finish(broker: &Broker, mut pass: Pass, out: &mut Replies) {
         broker.recycle(pass);
         return;
     }
+    let bytes = pass.batch.held();
     match broker.store.append(std::mem::take(&mut pass.batch)).now() {
-        Ok(appended) => answer(broker, pass, appended, out),
+        Ok(appended) => answer(broker, pass, appended, bytes, out),
         Err(append) => {
             let broker = broker.clone();
-            out.later(Box::pin(async move {
+            let later = async move {
                 let appended = append.await;
                 let mut out = Replies::default();
                 out.head().reserve(limits::ANSWER_TO_SEND * pass.sends.len());
-                answer(&broker, pass, appended, &mut out);
+                answer(&broker, pass, appended, bytes, &mut out);
                 out
-            }));
+            };
+            out.later_holding(bytes, Box::pin(later));
         }
     }
 }
 
-/// Answers every send of the pass, or leaves those that wait for durability for later.
+/// Answers every send of the pass, or leaves those that wait for durability for later; `bytes` are what
+/// its batch holds until then.
 fn answer(
     broker: &Broker,
     mut pass: Pass,
     appended: Result<Appended, AppendError>,
+    bytes: usize,
     out: &mut Replies,
 ) {
     let counted = std::mem::take(&mut pass.counted);
@@ -284,19 +297,13 @@ fn answer(
     let Some(flushed) = flushed else {
         write_answers(broker, &pass, &appended, out, Answered::Hasty, code::SUCCESS);
         let broker = broker.clone();
-        out.later(Box::pin(async move {
+        let later = async move {
             let mut out = Replies::default();
-            let flushed = durable.await;
-            write_answers(
-                &broker,
-                &pass,
-                &appended,
-                &mut out,
-                Answered::Waiting,
-                flush_code(flushed),
-            );
+            let code = flush_code(durable.await);
+            write_answers(&broker, &pass, &appended, &mut out, Answered::Waiting, code);
             out
-        }));
+        };
+        out.later_holding(bytes, Box::pin(later));
         return;
     };
     write_answers(broker, &pass, &appended, out, Answered::All, flush_code(flushed));

@@ -2,6 +2,7 @@
 //! (broker-semantics §4.1).
 
 use bytes::BytesMut;
+use env::memory::Hold;
 use store::{Batch, ReadError};
 use wire::flags::perm;
 use wire::frame::ReplyTo;
@@ -75,8 +76,14 @@ impl Retry {
     async fn store(&self, broker: &Broker) -> Result<(), Refusal> {
         let missing = || Refusal::NoRecordToRetry(self.offset);
         let offset = u64::try_from(self.offset).map_err(|_| missing())?;
-        let read = broker.store.background(move |store| store.record(offset))?.await;
-        let bytes = read.unwrap_or(Err(ReadError::Closed))?.ok_or_else(missing)?;
+        let mut hold = Hold::new(&broker.env.memory.waiting);
+        let read = broker.store.background(move |store| {
+            let record = store.record(offset)?;
+            hold.try_set(record.as_ref().map_or(0, |record| record.len()))?;
+            Ok((record, hold))
+        });
+        let (record, _hold) = read?.await.unwrap_or(Err(ReadError::Closed))?;
+        let bytes = record.ok_or_else(missing)?;
         let Ok(Entry::Record(view)) = record::parse(&bytes) else { return Err(missing()) };
         let mut batch = Batch::new();
         self.encode(broker, &mut batch, &view)?;

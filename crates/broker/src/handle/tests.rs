@@ -1,6 +1,7 @@
 //! A broker over a store in memory, called as a connection would call it.
 
 mod admin;
+mod memory;
 mod reply_message;
 mod reset;
 mod settings;
