@@ -451,7 +451,7 @@ impl Inner {
             // The marks behind it are not the write's.
             let to =
                 end.min(segment.end() - limits::MARK_BYTES).saturating_sub(segment.base).max(from);
-            zero_from(&segment.file, from, to)?;
+            zero_from(&*segment.file.keep()?, from, to)?;
         }
         tail.scrub = None;
         Ok(())

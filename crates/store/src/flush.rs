@@ -127,11 +127,14 @@ impl Inner {
         let segments = self.log.segments();
         // The reference fills a segment to its last bytes: no mark may be written over its records.
         if let Some(segment) = segments.find(end - 1).filter(|s| end <= s.capacity_end()) {
-            mark.write(&segment.file, segment.size)?;
+            mark.write(&*segment.file.keep()?, segment.size)?;
         }
         let overlaps = |base: u64, segment_end: u64| base < end && segment_end > mark.durable;
         for segment in segments.0.iter().filter(|segment| overlaps(segment.base, segment.end())) {
             segment.file.sync_data()?;
+            if segment.end() <= end {
+                segment.file.close();
+            }
         }
         Ok(())
     }

@@ -38,6 +38,7 @@ mod retention;
 mod scan;
 mod search;
 mod segment;
+mod segment_file;
 mod settings;
 mod state;
 mod store;

@@ -89,7 +89,7 @@ impl Log {
     /// Removes the spare segment: a closed log ends with its last used file, as the reference's does.
     pub(crate) fn remove_spare(&self) -> io::Result<()> {
         match self.spare.lock().take() {
-            Some(spare) => self.disk.remove(&spare.path),
+            Some(spare) => self.disk.remove(spare.file.path()),
             None => Ok(()),
         }
     }
@@ -103,7 +103,7 @@ impl Log {
         let first = segments.0.remove(0);
         self.segments.store(Arc::new(segments));
         self.maps.forget(&first);
-        self.disk.remove(&first.path)?;
+        self.disk.remove(first.file.path())?;
         self.disk.sync_dir(&self.dir)
     }
 
@@ -115,7 +115,7 @@ impl Log {
         if offset + len > segment.end() {
             return Ok(None);
         }
-        let map = self.maps.get(segment).map_err(ReadError::io(&segment.path))?;
+        let Some(map) = self.map(segment)? else { return Ok(None) };
         let start = offset - segment.base;
         if map.resident(start..start + len) {
             Ok(Some(Slice::Resident(map.slice(start..start + len))))
@@ -124,9 +124,9 @@ impl Log {
         }
     }
 
-    /// The map of a segment.
-    pub(crate) fn map(&self, segment: &Arc<Segment>) -> Result<env::disk::Map, ReadError> {
-        self.maps.get(segment).map_err(ReadError::io(&segment.path))
+    /// The map of a segment; `None` if it has been deleted.
+    pub(crate) fn map(&self, segment: &Arc<Segment>) -> Result<Option<env::disk::Map>, ReadError> {
+        unless_deleted(segment, self.maps.get(segment))
     }
 
     /// Reads like [`Log::slice`], but waits for the device where needed.
@@ -134,17 +134,29 @@ impl Log {
         match self.slice(offset, len)? {
             None => Ok(None),
             Some(Slice::Resident(bytes)) => Ok(Some(bytes)),
-            Some(Slice::Cold(segment)) => read_cold(&segment, offset, len).map(Some),
+            Some(Slice::Cold(segment)) => read_cold(&segment, offset, len),
         }
     }
 }
 
-/// Reads bytes of a segment into memory of their own, waiting for the device.
-pub(crate) fn read_cold(segment: &Segment, offset: u64, len: u64) -> Result<Bytes, ReadError> {
+/// Reads bytes of a segment into memory of their own, waiting for the device; `None` if it has been
+/// deleted.
+pub(crate) fn read_cold(
+    segment: &Segment,
+    offset: u64,
+    len: u64,
+) -> Result<Option<Bytes>, ReadError> {
     let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
     let read = segment.file.read_exact_at(&mut bytes, offset - segment.base);
-    read.map_err(ReadError::io(&segment.path))?;
-    Ok(bytes.into())
+    Ok(unless_deleted(segment, read)?.map(|()| bytes.into()))
+}
+
+/// A segment may be deleted while somebody reads who found it in an earlier list.
+fn unless_deleted<T>(segment: &Segment, done: io::Result<T>) -> Result<Option<T>, ReadError> {
+    match done {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        done => done.map(Some).map_err(ReadError::io(segment.file.path())),
+    }
 }
 
 #[cfg(test)]

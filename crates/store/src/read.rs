@@ -218,7 +218,11 @@ impl Inner {
             let inside = rest.iter().take_while(|(at, _)| inside.contains(at)).count();
             let (here, after) = rest.split_at(inside);
             rest = after;
-            let map = self.log.map(segment)?;
+            let Some(map) = self.log.map(segment)? else {
+                // Deleted just now; the reader thread finds what there is instead.
+                got.slices.clear();
+                return Ok(false);
+            };
             let cover = |(at, len): &Pick| at - segment.base..at + len - segment.base;
             // In the order of the log, unless the queue is damaged.
             let both = |a: Range<u64>, b: Range<u64>| a.start.min(b.start)..a.end.max(b.end);

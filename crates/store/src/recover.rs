@@ -178,7 +178,7 @@ impl Recovery<'_> {
     fn last_durable(&self, synced: u64) -> io::Result<u64> {
         let mut durable = synced;
         for segment in self.segments.0.iter().filter(|segment| segment.end() > synced) {
-            for mark in Mark::read(&segment.file, segment.size)? {
+            for mark in Mark::read(&*segment.file.get()?, segment.size)? {
                 let here = mark.end > segment.base && mark.end <= segment.end();
                 if here && mark.durable <= mark.end {
                     durable = durable.max(mark.durable);
@@ -323,7 +323,7 @@ impl Recovery<'_> {
         while self.segments.0.len() > 1
             && let Some(last) = self.segments.0.pop_if(|last| last.base >= end)
         {
-            self.disk.remove(&last.path)?;
+            self.disk.remove(last.file.path())?;
             // One by one: a power cut may undo any of several, and leave a gap.
             self.disk.sync_dir(self.log_dir)?;
         }
@@ -352,7 +352,8 @@ impl Recovery<'_> {
                 // over the other, which is then all that the disk has: the newest is made durable first.
                 rewrite(segment, segment.capacity_end(), segment.end())?;
                 segment.file.sync_data()?;
-                Mark { durable: end, end, checksum: 0 }.write(&segment.file, segment.size)?;
+                Mark { durable: end, end, checksum: 0 }
+                    .write(&*segment.file.keep()?, segment.size)?;
                 segment.file.sync_data()
             }
             _ => Ok(()),
@@ -438,7 +439,7 @@ fn clear_behind(segment: &Segment, from: u64, left: Left) -> io::Result<()> {
         Left::PowerCut => marks,
         Left::ReferenceClosed | Left::ReferenceCrashed => segment.size,
     };
-    zero_from(&segment.file, from, to.max(from))
+    zero_from(&*segment.file.keep()?, from, to.max(from))
 }
 
 /// Queues whose next message in the log is not the next one of the queue.
