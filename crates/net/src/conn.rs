@@ -209,6 +209,9 @@ impl Conn {
             self.unsent = unsent;
             written?;
             if !self.unsent.is_empty() {
+                // What is pushed meanwhile waits in the peer, and counts.
+                self.peer.register(cx.waker());
+                self.held.unsent.try_set(self.unsent.held() + self.peer.queued_bytes())?;
                 return Ok(false);
             }
             self.unsent = Replies::default();

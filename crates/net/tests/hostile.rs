@@ -275,3 +275,25 @@ async fn awaited_answers_stay_where_they_are_while_memory_for_answers_is_short()
     }
     until(|| answers.used() == hold.bytes() && waiting.used() == 0).await;
 }
+
+#[tokio::test]
+async fn what_is_pushed_to_a_peer_that_does_not_read_counts() {
+    // Shows that frames pushed to a peer that has not read its answers count like these: beyond the memory
+    // for them its connection is closed, and all is given back.
+    let setup = small(Limits::default()).await;
+    let answers = &setup.env.memory.answers;
+    let mut hold = Hold::new(answers);
+    let mut raw = setup.connect().await;
+    // More than the kernel's buffers take.
+    raw.send(&[request(ECHO, 1, b""), large(2, 6_000_000), large(3, 6_000_000)].concat()).await;
+    until(|| answers.used() > 0).await;
+    hold.set(answers.limit() / 4 * 3 - answers.used() - 1_000_000);
+    let peer = setup.handler.peers.lock().last().unwrap().clone();
+    while setup.server.metrics().faulted.get() == 0 {
+        assert!(answers.used() <= answers.limit());
+        peer.oneway(40, |_| {}, &[b'p'; 500_000]);
+        tokio::task::yield_now().await;
+    }
+    assert!(answers.refused() > 0);
+    until(|| answers.used() == hold.bytes()).await;
+}
