@@ -10,7 +10,7 @@ use apogee_e2e::cases::counted;
 use apogee_e2e::frame::{Connection, encode};
 use apogee_e2e::usage;
 
-use crate::{SETTLE, eventually, finish, id, memory_is_back, share, start};
+use crate::{SETTLE, SLACK_BYTES, eventually, finish, id, memory_is_back, share, start};
 
 /// Connections that are open at once.
 const AT_ONCE: usize = 1000;
@@ -33,7 +33,7 @@ pub(crate) fn connections(dir: &Path, percent: u32) -> Result<()> {
             round(port, AT_ONCE)?;
         }
     }
-    let after = memory_is_back(id, before)?;
+    let after = memory_is_back(id, before, SLACK_BYTES)?;
     eventually(SETTLE, || {
         let now = usage::open_files(id)?;
         ensure!(now <= files, "{now} open files, {files} before");
