@@ -287,3 +287,17 @@ fn fill(store: &Store, from: u32, to: u32) {
         send(store, &queue, &number.to_be_bytes().repeat(1 + number as usize % 90));
     }
 }
+
+/// A topic is deleted though one of its queues was only asked for and never written: such a queue has no
+/// directory.
+#[test]
+fn a_queue_without_files_is_deleted() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let (written, asked) = (store.queue("T", 0), store.queue("T", 1));
+    send(&store, &written, b"x");
+    store.delete_topic("T").unwrap();
+    assert_eq!((written.min_offset(), written.max_offset()), (1, 1));
+    assert_eq!(asked.max_offset(), 0);
+    store.close();
+}
