@@ -3,6 +3,7 @@
 mod admin;
 mod reply_message;
 mod reset;
+mod send;
 mod settings;
 
 use std::io::IoSlice;
