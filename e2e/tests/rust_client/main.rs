@@ -1,6 +1,7 @@
 //! What a user of the Rust client sees, against the reference and against the binary.
 #![allow(clippy::disallowed_methods, reason = "drives real processes and clocks")]
 
+mod cluster;
 mod consuming;
 mod managing;
 mod measuring;
@@ -36,7 +37,7 @@ fn main() -> Result<ExitCode> {
     // RUST_LOG=client=debug shows what the clients do.
     let filter = tracing_subscriber::EnvFilter::from_default_env();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let steady: [(&str, Case); 16] = cases![
+    let steady: [(&str, Case); 18] = cases![
         sending::messages_arrive_as_sent,
         sending::batches_and_oneway,
         sending::invalid_messages_are_refused,
@@ -53,6 +54,8 @@ fn main() -> Result<ExitCode> {
         managing::topics_are_created_described_deleted,
         managing::commands_print_json_lines,
         measuring::bench_through_the_sdk,
+        cluster::delayed_messages_wait,
+        cluster::one_of_two_name_servers_is_killed,
     ];
     // These end and start their server, one at a time.
     let restarting: [(&str, Case); 2] =
