@@ -243,9 +243,14 @@ impl Broker {
         }
         let config = topic::config(name, queues, perm::READ | perm::WRITE);
         let topic = self.topics.create_missing(config, self.env.clock.wall_ms())?;
+        self.announce();
+        Ok(topic)
+    }
+
+    /// Has the tables written and the name servers told, without waiting for either.
+    pub(crate) fn announce(&self) {
         self.persister.poke();
         self.registrar.poke();
-        Ok(topic)
     }
 
     /// Resolves when the tables are written and the name servers know the topics, as far as they can be reached.

@@ -20,6 +20,7 @@ use wire::{Language, Peer};
 pub use views::Consumer;
 
 use crate::limits;
+use crate::topic::RETRY_PREFIX;
 
 /// How long a member lives without a heartbeat (`channelExpiredTimeout`).
 pub const EXPIRY: Duration = Duration::from_secs(120);
@@ -388,7 +389,7 @@ impl ConsumerGroup {
     fn newly_inconsistent(&mut self, name: &str) -> Option<Inconsistent> {
         let mut members = self.members.values();
         let first = members.next()?;
-        let other = members.find(|other| !same_expressions(first, other));
+        let other = members.find(|other| !same_expressions(name, first, other));
         let report = other.filter(|_| !self.inconsistent).map(|other| Inconsistent {
             group: name.to_owned(),
             one: first.describe(),
@@ -466,8 +467,17 @@ fn same_subscriptions(
         && one.iter().zip(other).all(|((a, x), (b, y))| a == b && x.sub_string == y.sub_string)
 }
 
-fn same_expressions(one: &Member, other: &Member) -> bool {
-    same_subscriptions(&one.subscriptions, &other.subscriptions)
+/// Whether both ask for the same. The group's own retries do not count: every member has them, and some clients
+/// subscribe to them only after their first heartbeat.
+fn same_expressions(group: &str, one: &Member, other: &Member) -> bool {
+    let expressions = |member: &Member| {
+        let subscriptions = member.subscriptions.values();
+        let own = subscriptions
+            .filter(|sub| sub.topic.strip_prefix(RETRY_PREFIX) != Some(group))
+            .map(|sub| (sub.topic.clone(), sub.sub_string.clone()));
+        own.collect::<Vec<_>>()
+    };
+    expressions(one) == expressions(other)
 }
 
 #[cfg(test)]

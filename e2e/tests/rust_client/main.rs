@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, reason = "drives real processes and clocks")]
 
 mod administering;
+mod cluster;
 mod consuming;
 mod examples;
 mod managing;
@@ -38,7 +39,7 @@ fn main() -> Result<ExitCode> {
     // RUST_LOG=client=debug shows what the clients do.
     let filter = tracing_subscriber::EnvFilter::from_default_env();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let steady: [(&str, Case); 22] = cases![
+    let steady: [(&str, Case); 24] = cases![
         sending::messages_arrive_as_sent,
         sending::batches_and_oneway,
         sending::invalid_messages_are_refused,
@@ -61,6 +62,8 @@ fn main() -> Result<ExitCode> {
         administering::messages_by_command,
         examples::examples_run,
         measuring::bench_through_the_sdk,
+        cluster::delayed_messages_wait,
+        cluster::one_of_two_name_servers_is_killed,
     ];
     // These end and start their server, one at a time.
     let restarting: [(&str, Case); 2] =

@@ -55,6 +55,19 @@ fn members_join_and_leave() {
     assert!(clients.client_ids("g").is_empty());
 }
 
+/// Shows that members of which one does not subscribe to the group's retries yet do not disagree, and that one without
+/// another topic does.
+#[test]
+fn retries_are_no_disagreement() {
+    let clients = Clients::default();
+    let (one, two) = (peer(1), peer(2));
+    beat(&clients, &one, 0, heartbeat("c1", "g", &[("T", "A"), ("%RETRY%g", "*")]));
+    let changes = beat(&clients, &two, 0, heartbeat("c2", "g", &[("T", "A")]));
+    assert!(changes.inconsistent.is_empty());
+    let changes = beat(&clients, &two, 1, heartbeat("c2", "g", &[("T", "A"), ("%RETRY%h", "*")]));
+    assert_eq!(changes.inconsistent.len(), 1);
+}
+
 /// Shows that each member keeps its own subscription and that a disagreement is reported once.
 #[test]
 fn subscriptions_are_per_client() {

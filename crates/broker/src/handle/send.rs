@@ -74,7 +74,8 @@ struct Target {
 }
 
 /// Checks one send and puts its records into `pass`, or, if its topic was created by it, into one of its own that is
-/// appended when the name servers know the topic.
+/// appended when the name servers know the topic. A one-way send is stored at once all the same: what waits ends with
+/// its connection, and whoever sends so may leave as soon as it has written.
 pub(crate) fn send(
     broker: &Broker,
     peer: &Peer,
@@ -88,9 +89,12 @@ pub(crate) fn send(
         return Err(full.into());
     }
     let target = target(broker, frame, header, pass.topic.take())?;
-    if !target.created {
+    if !target.created || frame.is_oneway() {
         let encoded = encode(broker, peer, frame, header, &target, pass);
-        pass.topic = (!target.dead).then_some(target.topic);
+        if target.created {
+            broker.announce();
+        }
+        pass.topic = (!target.dead && !target.created).then_some(target.topic);
         return encoded;
     }
     let (max_body, started) = (pass.max_body, pass.started);

@@ -6,6 +6,7 @@ mod memory;
 mod page;
 mod reply_message;
 mod reset;
+mod send;
 mod settings;
 
 use std::io::IoSlice;

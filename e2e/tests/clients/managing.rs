@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use apogee_e2e::frame::{Connection, Frame};
-use apogee_e2e::process::Process;
 use serde_json::json;
 
 use crate::Context;
-use crate::consuming::REBALANCE;
+use crate::consuming::got_keys;
 use crate::old_topic::next_second;
+use crate::rebalancing::REBALANCE;
 use crate::results::{all_got, all_sent, list, same_places, text};
 
 const QUERY_CONSUMER_OFFSET: i64 = 14;
@@ -36,7 +36,7 @@ pub(crate) fn request_reply(context: &Context) -> Result<()> {
     for (key, body) in replies {
         ensure!(body == format!("reply to {key}"), "{key}: {body}");
     }
-    ensure!(results["silent"] == json!("RequestTimeoutException"), "{results:#}");
+    ensure!(results["silent"] == json!("timeout"), "{results:#}");
     ensure!(results["late"]["code"] == json!(1), "{results:#}");
     Ok(())
 }
@@ -47,13 +47,13 @@ pub(crate) fn reset_offset_while_running(context: &Context) -> Result<()> {
     let old = [("send", "ordered"), ("count", "10"), ("prefix", "old"), ("queues", "2")];
     all_sent(&context.run("Roundtrip", &old)?, 10)?;
     let mut member = context.start("member", "Member", &[REBALANCE], &[("limit", "150")])?;
-    member.wait_until(LIMIT, "old messages", |member| got(member).len() == 10)?;
+    member.wait_until(LIMIT, "old messages", |member| got_keys(member).len() == 10)?;
     let time = next_second()?.to_string();
     let new = [("send", "ordered"), ("count", "10"), ("prefix", "new")];
     all_sent(&context.run("Roundtrip", &new)?, 10)?;
-    member.wait_until(LIMIT, "new messages", |member| got(member).len() == 20)?;
+    member.wait_until(LIMIT, "new messages", |member| got_keys(member).len() == 20)?;
 
-    let (topic, group) = (context.topic(), group(context));
+    let (topic, group) = (context.topic(), context.group());
     let header = [("topic", &*topic), ("group", &*group), ("timestamp", &*time)];
     let header = [&header[..], &[("isForce", "true"), ("queueId", "-1")]].concat();
     let answer = ask(context, RESET_OFFSET, &header)?;
@@ -61,9 +61,9 @@ pub(crate) fn reset_offset_while_running(context: &Context) -> Result<()> {
     let body = String::from_utf8(answer.body)?;
     // Five old messages in each queue.
     ensure!(body.matches("}:5").count() == 2, "{body}");
-    member.wait_until(RESET_LIMIT, "new messages again", |member| got(member).len() >= 30)?;
+    member.wait_until(RESET_LIMIT, "new messages again", |member| got_keys(member).len() >= 30)?;
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-    got(&member).into_iter().for_each(|key| *counts.entry(key).or_default() += 1);
+    got_keys(&member).into_iter().for_each(|key| *counts.entry(key).or_default() += 1);
     for (key, count) in counts {
         ensure!(count == if key.starts_with("new") { 2 } else { 1 }, "{key} came {count} times");
     }
@@ -77,7 +77,7 @@ pub(crate) fn delete_group(context: &Context) -> Result<()> {
     let results = context.run("Roundtrip", &first)?;
     let sent = all_sent(&results, 10)?;
     same_places(&sent, &all_got(&results, 10)?)?;
-    let group = group(context);
+    let group = context.group();
     for (clean, code) in [("false", 0), ("true", QUERY_NOT_FOUND)] {
         let header = [("groupName", &*group), ("cleanOffset", clean)];
         let answer = ask(context, DELETE_GROUP, &header)?;
@@ -95,17 +95,6 @@ pub(crate) fn delete_group(context: &Context) -> Result<()> {
     same_places(&sent, &all_got(&again, 10)?)
 }
 
-/// The group that client programs of this case consume with.
-fn group(context: &Context) -> String {
-    format!("group-{}", context.topic())
-}
-
 fn ask(context: &Context, code: i64, header: &[(&str, &str)]) -> Result<Frame> {
     Connection::open(context.broker()?, LIMIT)?.call(code, header, &[])
-}
-
-/// Keys of the messages that a member said it got.
-fn got(member: &Process) -> Vec<String> {
-    let output = member.output();
-    output.lines().filter_map(|line| line.strip_prefix("GOT ")).map(str::to_owned).collect()
 }

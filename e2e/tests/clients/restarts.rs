@@ -29,7 +29,7 @@ fn under_load(context: &Context, end: fn(&mut Cluster) -> Result<()>) -> Result<
     let _alone = context.shared.alone();
     let stop = context.shared.case_dir(&context.topic())?.join("stop");
     let stop_argument = stop.display().to_string();
-    let args = [("stop", &*stop_argument), ("sendTimeout", "3000")];
+    let args = [("stop", &*stop_argument), ("sendTimeout", "3000"), ("limit", "110")];
     let mut load = context.start("Load", "Load", &[], &args)?;
     wait_for_more(&mut load, 500)?;
     {
@@ -48,7 +48,7 @@ fn under_load(context: &Context, end: fn(&mut Cluster) -> Result<()>) -> Result<
 }
 
 /// Waits until the load has `count` more acknowledged, and as many received, than now.
-fn wait_for_more(load: &mut Process, count: u64) -> Result<()> {
+pub(crate) fn wait_for_more(load: &mut Process, count: u64) -> Result<()> {
     let (acked, received) = progress(load);
     load.wait_until(PROGRESS_LIMIT, "progress of producer and consumer", |load| {
         let now = progress(load);
