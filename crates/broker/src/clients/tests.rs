@@ -59,7 +59,7 @@ fn members_join_and_leave() {
 /// another topic does.
 #[test]
 fn retries_are_no_disagreement() {
-    let clients = Clients::default();
+    let clients = Clients::new(&env::Memory::new(0).clients);
     let (one, two) = (peer(1), peer(2));
     beat(&clients, &one, 0, heartbeat("c1", "g", &[("T", "A"), ("%RETRY%g", "*")]));
     let changes = beat(&clients, &two, 0, heartbeat("c2", "g", &[("T", "A")]));
