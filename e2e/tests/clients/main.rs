@@ -130,16 +130,15 @@ impl Context {
         properties: &[&str],
         args: &[Arg<'_>],
     ) -> Result<Process> {
-        self.start_of(self.library, self.broker()?, name, main, properties, args)
+        self.start_of(self.library, self.broker()?, (name, main), properties, args)
     }
 
-    /// As [`Context::start`], for another library, or with another broker.
+    /// As [`Context::start`], for another library, or with another broker; name and program are a pair.
     fn start_of(
         &self,
         library: Library,
         at: SocketAddr,
-        name: &str,
-        main: &str,
+        (name, main): (&str, &str),
         properties: &[&str],
         args: &[Arg<'_>],
     ) -> Result<Process> {

@@ -29,7 +29,8 @@ pub(crate) fn on_join_and_kill(context: &Context) -> Result<()> {
     first.wait_until(LIMIT, "ownership of all queues", |first| owned(first) == all)?;
     let joining = context.joining;
     let broker = context.broker()?;
-    let mut second = context.start_of(joining, broker, "second", "Member", &[REBALANCE], &args)?;
+    let mut second =
+        context.start_of(joining, broker, ("second", "Member"), &[REBALANCE], &args)?;
     first.wait_until(LIMIT, "an even split", |first| {
         let (first, second) = (owned(first), owned(&second));
         first.len() == 4 && second.len() == 4 && first.union(&second).count() == 8
