@@ -2,6 +2,7 @@
 //! same functions over the corpus on every test run.
 
 use apogee_wire::body::{self, *};
+use apogee_wire::compress::Compression;
 use apogee_wire::frame::{Head, ReplyTo};
 use apogee_wire::limits::MAX_FRAME;
 use apogee_wire::record::{self, Entry, RecordHead, Stamp};
@@ -133,8 +134,33 @@ pub fn bodies(data: &[u8]) {
     if let Ok(first) = body::read::<ConsumerStatus>(data) {
         assert_eq!(body::read(&first.encode()), Ok(first));
     }
+}
+
+/// A registration is read or refused, as JSON, compressed, and as what was compressed; what is read is the
+/// same once it is written and read again.
+pub fn register(data: &[u8]) {
+    let packed = Compression::Zlib.compress(data, 1);
+    compressed(data);
     for version in [36, 412, 493] {
         let _ = RegisterBrokerBody::decode(data, version);
+        let Ok(first) = RegisterBrokerBody::decode(&packed, version) else { continue };
+        let again = RegisterBrokerBody::decode(&first.encode_compressed(), 493);
+        assert_eq!(
+            again.map(|again| again.topics.topic_config_table.len()),
+            Ok(first.topics.topic_config_table.len())
+        );
+    }
+}
+
+/// Compressed bodies are decompressed within the limit, or refused.
+fn compressed(data: &[u8]) {
+    const LIMIT: usize = 64 << 10;
+    for kind in [Compression::Lz4, Compression::Zstd, Compression::Zlib] {
+        if let Ok(out) = kind.decompress(data, LIMIT) {
+            assert!(out.len() <= LIMIT);
+            let again = kind.decompress(&kind.compress(&out, 1), LIMIT);
+            assert_eq!(again.ok().as_deref(), Some(&*out));
+        }
     }
 }
 
@@ -163,7 +189,7 @@ pub fn batch(data: &[u8]) {
 pub type Check = fn(&[u8]);
 
 /// Every target with the name of its corpus.
-pub const TARGETS: [(&str, Check); 7] = [
+pub const TARGETS: [(&str, Check); 8] = [
     ("frame", frame),
     ("header_json", header_json),
     ("header_binary", header_binary),
@@ -171,4 +197,5 @@ pub const TARGETS: [(&str, Check); 7] = [
     ("bodies", bodies),
     ("lenient", lenient),
     ("batch", batch),
+    ("register", register),
 ];

@@ -13,7 +13,7 @@ use crate::ports;
 use crate::process::Process;
 
 /// Far above what a start may take; what it does take is measured elsewhere.
-const BOOT_LIMIT: Duration = Duration::from_secs(20);
+pub(crate) const BOOT_LIMIT: Duration = Duration::from_secs(20);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 
 /// The binary under test: `APOGEE_BIN`, else the newest of `target/{release,debug}/apogee`.
@@ -31,7 +31,7 @@ pub fn binary() -> Option<PathBuf> {
 }
 
 /// Warnings that a test may see; any other WARN or ERROR line fails it.
-const EXPECTED_WARNINGS: [&str; 5] = [
+const EXPECTED_WARNINGS: [&str; 6] = [
     // Until there is access control, each start says so.
     "there is no access control",
     // Settings of the reference without a counterpart here.
@@ -40,7 +40,49 @@ const EXPECTED_WARNINGS: [&str; 5] = [
     "connection closed: header",
     "connection closed: a header",
     "connection closed: a frame",
+    "connection closed: it starts",
 ];
+
+/// What a server prints, in its directory.
+const LOG: &str = "apogee.log";
+
+/// Starts a server with these roles and settings, and does not wait for it. `dir` is its working
+/// directory and receives its settings file and its log.
+pub(crate) fn launch(
+    binary: &Path,
+    dir: &Path,
+    roles: &str,
+    settings: &Settings,
+) -> Result<Process> {
+    fs::create_dir_all(dir)?;
+    let file = dir.join("apogee.properties");
+    let mut settings = settings.clone();
+    if !settings.contains_key("webPort") {
+        // The usual one is for one server of a machine.
+        settings.insert("webEnable".to_owned(), "false".to_owned());
+    }
+    write_settings(&file, &settings)?;
+    let mut command = Command::new(binary);
+    // They steer the tests; to the server every `APOGEE_…` variable is a setting.
+    for variable in
+        ["APOGEE_BIN", "APOGEE_E2E_PEERS", "APOGEE_KILL_POINTS", "APOGEE_HOSTILE_PERCENT"]
+    {
+        command.env_remove(variable);
+    }
+    command.args(["server", "--roles", roles, "-c"]).arg(&file).current_dir(dir);
+    Process::start("apogee", command, &dir.join(LOG))
+}
+
+/// Lines of the log in `dir` that a quiet server would not have written.
+pub(crate) fn unexpected_lines(dir: &Path) -> Vec<String> {
+    let log = fs::read(dir.join(LOG)).unwrap_or_default();
+    String::from_utf8_lossy(&log)
+        .lines()
+        .filter(|line| ["WARN ", "ERROR ", "panicked at"].iter().any(|word| line.contains(word)))
+        .filter(|line| !EXPECTED_WARNINGS.iter().any(|warning| line.contains(warning)))
+        .map(str::to_owned)
+        .collect()
+}
 
 /// One `apogee server` process; it can be ended and started again on the same ports and directory.
 #[derive(Debug)]
@@ -50,6 +92,7 @@ pub struct Server {
     settings: Settings,
     namesrv_port: u16,
     broker_port: u16,
+    web_port: u16,
     process: Option<Process>,
 }
 
@@ -63,6 +106,7 @@ impl Server {
             settings,
             namesrv_port: ports::free(&[])?,
             broker_port: ports::free(&[-2, 1])?,
+            web_port: ports::free(&[])?,
             process: None,
         };
         server.start_again()?;
@@ -72,20 +116,11 @@ impl Server {
     /// Starts it on the directory and ports that it had; an error if it runs.
     pub fn start_again(&mut self) -> Result<()> {
         ensure!(self.process.is_none(), "the server on port {} runs already", self.broker_port);
-        fs::create_dir_all(&self.dir)?;
-        let file = self.dir.join("apogee.properties");
         let mut settings = placement(&self.dir, self.broker_port, self.namesrv());
         settings.insert("namesrv.listenPort".to_owned(), self.namesrv_port.to_string());
+        settings.insert("webPort".to_owned(), self.web_port.to_string());
         settings.extend(self.settings.clone());
-        write_settings(&file, &settings)?;
-        let mut command = Command::new(&self.binary);
-        // They steer the tests; to the server every `APOGEE_…` variable is a setting.
-        for variable in ["APOGEE_BIN", "APOGEE_E2E_PEERS", "APOGEE_KILL_POINTS"] {
-            command.env_remove(variable);
-        }
-        command.args(["server", "--roles", "namesrv,broker", "-c"]).arg(&file);
-        command.current_dir(&self.dir);
-        let mut process = Process::start("apogee", command, &self.log_file())?;
+        let mut process = launch(&self.binary, &self.dir, "namesrv,broker", &settings)?;
         let (namesrv, broker) = (self.namesrv(), self.broker());
         process
             .wait_until(BOOT_LIMIT, "route of its broker", |_| is_registered(namesrv, broker))?;
@@ -103,6 +138,11 @@ impl Server {
         (Ipv4Addr::LOCALHOST, self.broker_port).into()
     }
 
+    /// Address of its HTTP port.
+    pub fn web(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.web_port).into()
+    }
+
     /// The directory that holds its commit log, consume queues, index and configuration.
     pub fn store_dir(&self) -> PathBuf {
         self.dir.join("store")
@@ -110,20 +150,12 @@ impl Server {
 
     /// All that it printed, over all starts.
     pub fn log_file(&self) -> PathBuf {
-        self.dir.join("apogee.log")
+        self.dir.join(LOG)
     }
 
     /// Lines of its log, over all starts, that a quiet server would not have written.
     pub fn unexpected_log_lines(&self) -> Vec<String> {
-        let log = fs::read(self.log_file()).unwrap_or_default();
-        String::from_utf8_lossy(&log)
-            .lines()
-            .filter(|line| {
-                ["WARN ", "ERROR ", "panicked at"].iter().any(|word| line.contains(word))
-            })
-            .filter(|line| !EXPECTED_WARNINGS.iter().any(|warning| line.contains(warning)))
-            .map(str::to_owned)
-            .collect()
+        unexpected_lines(&self.dir)
     }
 
     /// Process id, `None` while it is ended.

@@ -19,16 +19,17 @@ use crate::peer::{Cluster, Peer};
 /// The cases of one test file.
 #[derive(Default)]
 pub struct Cases {
+    /// How many run at a time, unless the command line says it.
+    at_once: Option<usize>,
     trials: Vec<Trial>,
     skipped: Arc<Mutex<Vec<String>>>,
     watched: Vec<Arc<Shared>>,
-    in_order: bool,
 }
 
 impl Cases {
-    /// Runs the cases one after the other, as they were added.
-    pub fn in_order(&mut self) {
-        self.in_order = true;
+    /// Runs that many cases at a time; by default as many as there are processors.
+    pub fn at_once(count: usize) -> Self {
+        Self { at_once: Some(count), ..Self::default() }
     }
 
     /// Adds a case; with a reason in `missing` it is not run but counted as skipped.
@@ -59,9 +60,7 @@ impl Cases {
     #[expect(clippy::print_stdout, reason = "the report of a test program")]
     pub fn run(self) -> ExitCode {
         let mut arguments = Arguments::from_args();
-        if self.in_order {
-            arguments.test_threads = Some(1);
-        }
+        arguments.test_threads = arguments.test_threads.or(self.at_once);
         let conclusion = libtest_mimic::run(&arguments, self.trials);
         let skipped = self.skipped.lock().unwrap_or_else(PoisonError::into_inner);
         let reasons: BTreeSet<&String> = skipped.iter().collect();

@@ -1,21 +1,21 @@
-//! The reference's own client library, driven by the programs in `e2e/java/client`.
+//! Unmodified client libraries, driven by small programs in their own languages: `e2e/java/client`,
+//! `e2e/go`, `e2e/node`.
 //!
-//! Each program takes `name=value` arguments and ends by printing `RESULT` and one JSON object.
+//! A program is chosen by name, takes `name=value` arguments and ends by printing `RESULT` and one
+//! JSON object. Programs of one name do the same in every language that has them.
 
-use std::fs::{self, File};
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::{Path, PathBuf};
+use std::ffi::OsString;
+use std::fmt;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::java::{Artifacts, target_dir};
-use crate::process::Process;
-
-/// Client versions that every scenario runs with: the last of the 4.x line and the reference.
-pub const VERSIONS: [&str; 2] = ["4.9.8", crate::java::REFERENCE];
+use crate::java;
+use crate::process::{Process, on_path};
+use crate::programs;
 
 /// A program prints its results by itself after 60 s; this is for one that hangs.
 const RUN_LIMIT: Duration = Duration::from_secs(120);
@@ -23,50 +23,70 @@ const RUN_LIMIT: Duration = Duration::from_secs(120);
 const QUOTED_CHARS: usize = 3_000;
 const RESULT: &str = "RESULT ";
 
-/// The client programs compiled against one version of the library.
+/// A client library.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Library {
+    /// `rocketmq-client` of this version.
+    Java(&'static str),
+    /// `rocketmq-client-go/v2`.
+    Go,
+    /// `ali-ons`.
+    Node,
+}
+
+impl Library {
+    /// Those that scenarios run with: of Java the last of the 4.x line and the reference.
+    pub const ALL: [Library; 4] =
+        [Library::Java("4.9.8"), Library::Java(java::REFERENCE), Library::Go, Library::Node];
+
+    /// Why its programs cannot be built here, if so.
+    pub fn missing(self) -> Option<String> {
+        let tool = match self {
+            Library::Java(_) => java::missing_tool(),
+            Library::Go => ["go"].into_iter().find(|tool| !on_path(tool)),
+            Library::Node => ["node", "npm"].into_iter().find(|tool| !on_path(tool)),
+        };
+        tool.map(|tool| format!("{tool} is not installed"))
+    }
+
+    /// As a part of topic and group names, where dots are illegal.
+    pub fn tag(self) -> String {
+        self.to_string().replace('.', "_")
+    }
+}
+
+impl fmt::Display for Library {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Library::Java(version) => write!(f, "java-{version}"),
+            Library::Go => f.write_str("go-2.1.2"),
+            Library::Node => f.write_str("node-3.12.0"),
+        }
+    }
+}
+
+/// The programs of one library, ready to run.
 #[derive(Clone, Debug)]
 pub struct Client {
-    version: &'static str,
-    class_path: String,
+    library: Library,
+    /// Class path of Java, executable of Go, script of Node.
+    built: OsString,
 }
 
 impl Client {
-    /// Fetches the library of `version` and compiles the programs, each once per workspace.
+    /// As [`Client::of`], for this version of the Java library.
     pub fn build(version: &'static str) -> Result<Self> {
-        let artifacts = Artifacts::fetch(version)?;
-        let sources = sources()?;
-        let mut hasher = DefaultHasher::new();
-        for source in &sources {
-            fs::read(source)?.hash(&mut hasher);
-        }
-        let peers = target_dir().join("peers");
-        let classes = peers.join(format!("client-{version}-{:016x}", hasher.finish()));
-        let lock = File::create(peers.join(".lock"))?;
-        lock.lock()?;
-        if !classes.is_dir() {
-            let partial = tempfile::tempdir_in(&peers)?;
-            let output = Command::new("javac")
-                .args(["-nowarn", "-cp", &artifacts.class_path(), "-d"])
-                .arg(partial.path())
-                .args(&sources)
-                .output()
-                .context("running javac")?;
-            let errors = String::from_utf8_lossy(&output.stderr);
-            ensure!(output.status.success(), "compiling for {version}: {errors}");
-            fs::rename(partial.keep(), &classes)?;
-        }
-        let class_path = format!("{}:{}", classes.display(), artifacts.class_path());
-        Ok(Self { version, class_path })
+        Self::of(Library::Java(version))
     }
 
-    /// Version of the library.
-    pub fn version(&self) -> &'static str {
-        self.version
-    }
-
-    /// The version as a part of topic and group names, where dots are illegal.
-    pub fn tag(&self) -> String {
-        self.version.replace('.', "_")
+    /// Fetches the library and builds the programs, each once per workspace.
+    pub fn of(library: Library) -> Result<Self> {
+        let built = match library {
+            Library::Java(version) => programs::java(version),
+            Library::Go => programs::go(),
+            Library::Node => programs::node(),
+        };
+        Ok(Self { library, built: built.with_context(|| format!("building for {library}"))? })
     }
 
     /// Starts a program; `dir` receives what the library writes and the output as `<name>.log`.
@@ -74,7 +94,7 @@ impl Client {
         self.start_with(name, main, dir, &[], args)
     }
 
-    /// As [`Client::start`], with system properties (`key=value`) for the library.
+    /// As [`Client::start`], with system properties (`key=value`) for a library that has them.
     pub fn start_with(
         &self,
         name: &str,
@@ -94,13 +114,32 @@ impl Client {
     }
 
     fn command(&self, main: &str, dir: &Path, properties: &[&str], args: &[Arg<'_>]) -> Command {
-        let mut command = Command::new("java");
+        let mut command = match self.library {
+            Library::Java(_) => {
+                let mut command = Command::new("java");
+                command
+                    .args(["-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"])
+                    .arg(format!("-Duser.home={}", dir.display()))
+                    .args(properties.iter().map(|property| format!("-D{property}")))
+                    .arg("-cp")
+                    .arg(&self.built)
+                    .arg(format!("apogee.{main}"));
+                command
+            }
+            Library::Go => {
+                let mut command = Command::new(&self.built);
+                command.arg(main);
+                command
+            }
+            Library::Node => {
+                let mut command = Command::new("node");
+                command.arg(&self.built).arg(main);
+                command
+            }
+        };
         command
-            .args(["-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"])
-            .arg(format!("-Duser.home={}", dir.display()))
-            .args(properties.iter().map(|property| format!("-D{property}")))
-            .args(["-cp", &self.class_path, &format!("apogee.{main}")])
             .args(args.iter().map(|(name, value)| format!("{name}={value}")))
+            .env("HOME", dir)
             .current_dir(dir);
         command
     }
@@ -126,12 +165,4 @@ pub fn finish(mut process: Process) -> Result<Value> {
         bail!("no {what} in time; results so far: {text}");
     }
     Ok(results)
-}
-
-fn sources() -> Result<Vec<PathBuf>> {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("java/client/src/main/java/apogee");
-    let entries: std::io::Result<Vec<_>> = fs::read_dir(dir)?.collect();
-    let mut paths: Vec<_> = entries?.iter().map(fs::DirEntry::path).collect();
-    paths.sort();
-    Ok(paths)
 }

@@ -114,24 +114,25 @@ impl Connection {
 
     /// The next frame, whatever it is.
     pub fn read(&mut self) -> Result<Frame> {
+        let (format, header, body) = self.read_parts()?;
+        ensure!(format == 0, "header format {format}");
+        Frame::parse(&header, body)
+    }
+
+    /// Header format, header and body of the next frame, as they come.
+    pub fn read_parts(&mut self) -> Result<(u8, Vec<u8>, Vec<u8>)> {
         let mut word = [0; 4];
         self.stream.read_exact(&mut word).context("reading a frame length")?;
         let total = usize::try_from(u32::from_be_bytes(word))?;
         ensure!((4..=MAX_FRAME).contains(&total), "frame of {total} bytes");
         let mut rest = vec![0; total];
         self.stream.read_exact(&mut rest).context("reading a frame")?;
-        let (format_and_length, rest) = rest.split_at(4);
-        ensure!(format_and_length[0] == 0, "header format {}", format_and_length[0]);
-        let length = u32::from_be_bytes([
-            0,
-            format_and_length[1],
-            format_and_length[2],
-            format_and_length[3],
-        ]);
+        let (word, rest) = rest.split_at(4);
+        let length = usize::try_from(u32::from_be_bytes([0, word[1], word[2], word[3]]))?;
         let (header, body) = rest
-            .split_at_checked(usize::try_from(length)?)
+            .split_at_checked(length)
             .with_context(|| format!("header of {length} bytes in a frame of {total}"))?;
-        Frame::parse(header, body.to_vec())
+        Ok((word[0], header.to_vec(), body.to_vec()))
     }
 
     /// Reads until the answer numbered `opaque` comes.
@@ -144,6 +145,15 @@ impl Connection {
             if frame.flag & (ANSWER | ONEWAY) == ANSWER {
                 bail!("an answer to {}, waiting for {opaque}: {frame:?}", frame.opaque);
             }
+        }
+    }
+
+    /// Whether the peer closes the connection, perhaps after a few bytes (within the connection's limit).
+    pub fn closes(&mut self) -> bool {
+        let mut rest = Vec::new();
+        match Read::by_ref(&mut self.stream).take(4096).read_to_end(&mut rest) {
+            Ok(read) => read < 4096,
+            Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,
         }
     }
 

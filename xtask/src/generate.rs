@@ -75,8 +75,12 @@ fn requests() -> anyhow::Result<String> {
 fn settings() -> String {
     let mut page = format!(
         "# Settings\n\n{GENERATED}A key goes into a RocketMQ properties file (`broker.conf`); its TOML name into Apogee's own file, or, \
-         as `APOGEE_<KEY>`, into the environment. *live*: can change while running. One \
-         key is of the process: `bindAddress` (`server.bind`, `0.0.0.0`), the address that ports are opened on.\n"
+         as `APOGEE_<KEY>`, into the environment. *live*: can change while running. Of \
+         the process itself are `bindAddress` (`server.bind`, `0.0.0.0`), the address that ports are opened on; `webPort` (`server.web_port`, 8088) and \
+         `webEnable` (`server.web`, `true`), the port of `/metrics` and `/health`; `logFormat` (`server.log_format`, `TEXT` or `JSON`); \
+         `memoryLimitBytes` (`server.memory`, 0), the bytes that clients can make the server hold, 0 for a quarter of the memory; and \
+         `serverChannelMaxIdleTimeSeconds` (`server.idle_s`, 120), after which silent connections are closed \
+         ([memory and connections](../operating/memory.md)).\n"
     );
     for (title, rows) in [
         ("Name server", docs_rows::<NamesrvSettings>()),

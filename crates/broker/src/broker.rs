@@ -10,7 +10,7 @@ use bytes::Bytes;
 use env::Env;
 use env::settings::SettingsFile;
 use parking_lot::Mutex;
-use store::{Durability, FlushDiskType, SCHEDULE_TOPIC, Store};
+use store::{Appended, Durability, FlushDiskType, Reader, SCHEDULE_TOPIC, Store};
 use wire::flags::perm;
 use wire::ids::UniqKeys;
 use wire::{Frame, Replies};
@@ -20,6 +20,7 @@ use crate::group::Groups;
 use crate::handle::{client, send::Pass};
 use crate::live::LiveSettings;
 use crate::locks::QueueLocks;
+use crate::metrics::{self, Arriving, Metrics};
 use crate::offset::Offsets;
 use crate::persist::{self, Persister};
 use crate::progress::Progress;
@@ -46,12 +47,13 @@ pub struct Inner {
     pub(crate) store: Store,
     pub(crate) topics: Topics,
     pub(crate) groups: Groups,
-    pub(crate) offsets: Offsets,
-    pub(crate) delays: Delays,
+    pub(crate) offsets: Arc<Offsets>,
+    pub(crate) delays: Arc<Delays>,
     pub(crate) clients: Clients,
     pub(crate) locks: QueueLocks,
     pub(crate) progress: Progress,
     pub(crate) stats: Stats,
+    pub(crate) metrics: Metrics,
     /// When the broker was opened, ms since 1970.
     pub(crate) opened_ms: i64,
     pub(crate) persister: Persister,
@@ -112,14 +114,20 @@ impl Broker {
         let ha_addr = SocketAddr::new(advertised.ip(), advertised.port().saturating_add(1));
         let salt = env.rng.u64();
         let broker = Broker(Arc::new(Inner {
-            topics: Topics::new(own, auto_create, deps.store.delays().count()),
+            topics: Topics::new(
+                own,
+                auto_create,
+                deps.store.delays().count(),
+                settings.metrics_label_sets,
+            ),
             groups: Groups::new(settings.auto_create_group),
-            offsets: Offsets::default(),
-            delays: Delays::default(),
-            clients: Clients::default(),
+            offsets: Arc::default(),
+            delays: Arc::default(),
+            clients: Clients::new(&env.memory.clients),
             locks: QueueLocks::default(),
-            progress: Progress::default(),
+            progress: Progress::new(settings.metrics_label_sets),
             stats: Stats::default(),
+            metrics: Metrics::new(),
             opened_ms: env.clock.wall_ms(),
             persister,
             registrar: Registrar::new(deps.client, &deps.namesrv),
@@ -133,8 +141,10 @@ impl Broker {
             store: deps.store,
             env,
         }));
+        metrics::check_labels(&broker.settings().metrics_label);
         broker.load()?;
         broker.adopt_queues();
+        broker.store.set_readers(readers(&broker));
         persist::start(&broker, woken);
         let tasks = broker.env.tasks.clone();
         let stop = tasks.stop_token();
@@ -233,9 +243,14 @@ impl Broker {
         }
         let config = topic::config(name, queues, perm::READ | perm::WRITE);
         let topic = self.topics.create_missing(config, self.env.clock.wall_ms())?;
+        self.announce();
+        Ok(topic)
+    }
+
+    /// Has the tables written and the name servers told, without waiting for either.
+    pub(crate) fn announce(&self) {
         self.persister.poke();
         self.registrar.poke();
-        Ok(topic)
     }
 
     /// Resolves when the tables are written and the name servers know the topics, as far as they can be reached.
@@ -260,7 +275,15 @@ impl Broker {
     pub(crate) fn take_pass(&self) -> Pass {
         let mut pass = self.passes.lock().pop().unwrap_or_default();
         pass.max_body = self.settings().max_message_bytes;
+        pass.started = self.env.clock.mono();
+        pass.full = self.env.memory.waiting.check(0).err();
         pass
+    }
+
+    /// Counts what is stored now: since the start, for the page of metrics, and over time, for tools.
+    pub(crate) fn count_stored(&self, appended: &Appended, arriving: &mut Arriving) {
+        arriving.count();
+        self.stats.stored(appended, self.env.clock.mono());
     }
 
     pub(crate) fn recycle(&self, pass: Pass) {
@@ -286,6 +309,20 @@ fn answer_after(
         }
         out
     }));
+}
+
+/// Who consumes a queue, for the store: it says who loses what before it deletes messages. Delayed delivery
+/// consumes too.
+fn readers(broker: &Broker) -> Arc<store::Readers> {
+    let (offsets, delays) = (Arc::clone(&broker.offsets), Arc::clone(&broker.delays));
+    Arc::new(move |topic: &str, queue: u32| {
+        let Ok(queue) = i32::try_from(queue) else { return Vec::new() };
+        if topic == SCHEDULE_TOPIC {
+            let next = delays.next(queue.saturating_add(1));
+            return vec![Reader { name: "(delayed delivery)".to_owned(), next }];
+        }
+        offsets.of_queue(topic, queue)
+    })
 }
 
 /// What every stored message says about this broker.

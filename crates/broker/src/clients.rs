@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use env::memory::{Full, Hold, Pool};
 use parking_lot::RwLock;
 use wire::body::{
     ConsumeFromWhere, ConsumeType, ConsumerData, HeartbeatData, MessageModel, SubscriptionData,
@@ -19,14 +20,16 @@ use wire::{Language, Peer};
 pub use views::Consumer;
 
 use crate::limits;
+use crate::topic::RETRY_PREFIX;
 
 /// How long a member lives without a heartbeat (`channelExpiredTimeout`).
 pub const EXPIRY: Duration = Duration::from_secs(120);
 
 /// The registry of clients.
-#[derive(Default)]
 pub struct Clients {
     registry: RwLock<Registry>,
+    /// Where what they announce is counted.
+    pool: Arc<Pool>,
 }
 
 #[derive(Default)]
@@ -74,6 +77,8 @@ pub struct Member {
     pub subscriptions: BTreeMap<String, Arc<SubscriptionData>>,
     /// When its last heartbeat came, monotonic.
     pub seen: Duration,
+    /// Counts what it announced.
+    hold: Hold,
 }
 
 /// Who sent a heartbeat, and when.
@@ -115,6 +120,14 @@ pub struct Inconsistent {
     pub other: String,
 }
 
+/// A member of a consumer group that its heartbeat announces.
+struct Joining<'a> {
+    client_id: &'a str,
+    /// Its subscriptions are those of before.
+    without_sub: bool,
+    pool: &'a Arc<Pool>,
+}
+
 /// What a heartbeat changed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Changes {
@@ -122,9 +135,16 @@ pub struct Changes {
     pub groups: Vec<String>,
     /// Groups that have just become inconsistent.
     pub inconsistent: Vec<Inconsistent>,
+    /// Set if some of it was not taken over, for lack of memory.
+    pub full: Option<Full>,
 }
 
 impl Clients {
+    /// No clients yet; what they announce is counted in `pool`.
+    pub fn new(pool: &Arc<Pool>) -> Clients {
+        Clients { registry: RwLock::default(), pool: Arc::clone(pool) }
+    }
+
     /// Takes over one heartbeat. `known` says which consumer groups exist or may be created; others are skipped
     /// silently, as in the reference: their pulls are refused later.
     pub fn heartbeat(
@@ -135,20 +155,19 @@ impl Clients {
     ) -> Changes {
         let mut changes = Changes::default();
         let mut registry = self.registry.write();
+        let (pool, id) = (&self.pool, &data.client_id);
+        let mut full = Ok(());
         for producer in data.producer_data_set {
-            registry.join_producers(sender, &data.client_id, producer.group_name);
+            full = full.and(registry.join_producers(sender, pool, id, producer.group_name));
         }
         for consumer in data.consumer_data_set {
             if known(&consumer.group_name) {
-                registry.join_consumers(
-                    sender,
-                    &data.client_id,
-                    consumer,
-                    data.without_sub,
-                    &mut changes,
-                );
+                let joining = Joining { client_id: id, without_sub: data.without_sub, pool };
+                let joined = registry.join_consumers(sender, &joining, consumer, &mut changes);
+                full = full.and(joined);
             }
         }
+        changes.full = full.err();
         changes
     }
 
@@ -239,22 +258,33 @@ impl Clients {
 }
 
 impl Registry {
-    fn join_producers(&mut self, sender: &Sender<'_>, client_id: &str, group: String) {
+    fn join_producers(
+        &mut self,
+        sender: &Sender<'_>,
+        pool: &Arc<Pool>,
+        client_id: &str,
+        group: String,
+    ) -> Result<(), Full> {
+        let peer = sender.peer.id();
+        let old = self.producers.get_mut(&group).and_then(|members| members.get_mut(&peer));
+        let bytes = limits::MEMBER + client_id.len() + group.len();
+        let hold = hold(pool, old, bytes, sender.now)?;
         let joined = self.joined.entry(sender.peer.id()).or_default();
         if !joined.producers.contains(&group) {
             if joined.producers.len() >= limits::GROUPS_PER_CONNECTION {
-                return;
+                return Ok(());
             }
             joined.producers.insert(group.clone());
         }
         let members = self.producers.entry(group).or_default();
-        let member = Member::new(sender, client_id, BTreeMap::new());
+        let member = Member::new(sender, client_id, BTreeMap::new(), hold);
         if let Some(old) = members.insert(sender.peer.id(), member)
             && old.client_id != client_id
         {
             self.forget_producer(&old);
         }
         self.producer_ids.insert(client_id.to_owned(), Arc::clone(sender.peer));
+        Ok(())
     }
 
     /// Forgets the client id of a producer that left a group, unless it is in another one.
@@ -275,15 +305,23 @@ impl Registry {
     fn join_consumers(
         &mut self,
         sender: &Sender<'_>,
-        client_id: &str,
+        joining: &Joining<'_>,
         data: ConsumerData,
-        without_sub: bool,
         changes: &mut Changes,
-    ) {
+    ) -> Result<(), Full> {
+        let &Joining { client_id, without_sub, pool } = joining;
+        let peer = sender.peer.id();
+        let members = self.consumers.get_mut(&data.group_name).map(|group| &mut group.members);
+        let old = members.and_then(|members| members.get_mut(&peer));
+        let bytes = match &old {
+            Some(old) if without_sub => old.hold.bytes(),
+            _ => limits::MEMBER + client_id.len() + announced_bytes(&data),
+        };
+        let hold = hold(pool, old, bytes, sender.now)?;
         let joined = self.joined.entry(sender.peer.id()).or_default();
         if !joined.consumers.contains(&data.group_name) {
             if joined.consumers.len() >= limits::GROUPS_PER_CONNECTION {
-                return;
+                return Ok(());
             }
             joined.consumers.insert(data.group_name.clone());
         }
@@ -304,11 +342,13 @@ impl Registry {
         let changed = old.is_none_or(|old| {
             old.client_id != client_id || !same_subscriptions(&old.subscriptions, &subscriptions)
         });
-        group.members.insert(sender.peer.id(), Member::new(sender, client_id, subscriptions));
+        let member = Member::new(sender, client_id, subscriptions, hold);
+        group.members.insert(sender.peer.id(), member);
         if changed {
             changes.inconsistent.extend(group.newly_inconsistent(&data.group_name));
             changes.groups.push(data.group_name);
         }
+        Ok(())
     }
 
     fn leave_producers(&mut self, peer: u64, group: &str) {
@@ -349,7 +389,7 @@ impl ConsumerGroup {
     fn newly_inconsistent(&mut self, name: &str) -> Option<Inconsistent> {
         let mut members = self.members.values();
         let first = members.next()?;
-        let other = members.find(|other| !same_expressions(first, other));
+        let other = members.find(|other| !same_expressions(name, first, other));
         let report = other.filter(|_| !self.inconsistent).map(|other| Inconsistent {
             group: name.to_owned(),
             one: first.describe(),
@@ -365,6 +405,7 @@ impl Member {
         sender: &Sender<'_>,
         client_id: &str,
         subscriptions: BTreeMap<String, Arc<SubscriptionData>>,
+        hold: Hold,
     ) -> Member {
         Member {
             peer: Arc::clone(sender.peer),
@@ -373,6 +414,7 @@ impl Member {
             version: sender.version,
             subscriptions,
             seen: sender.now,
+            hold,
         }
     }
 
@@ -386,6 +428,36 @@ impl Member {
     }
 }
 
+/// Counts what a member announces, instead of what it announced before. A member that finds no room for
+/// more stays what it was, and lives on.
+fn hold(
+    pool: &Arc<Pool>,
+    old: Option<&mut Member>,
+    bytes: usize,
+    now: Duration,
+) -> Result<Hold, Full> {
+    let mut hold = Hold::new(pool);
+    let Some(old) = old else {
+        hold.try_set(bytes)?;
+        return Ok(hold);
+    };
+    old.seen = now;
+    old.hold.try_set(bytes)?;
+    std::mem::swap(&mut old.hold, &mut hold);
+    Ok(hold)
+}
+
+/// Bytes of what a consumer announces, about: the texts, and what stands around each in the tables.
+fn announced_bytes(data: &ConsumerData) -> usize {
+    let subscriptions = data.subscription_data_set.iter();
+    let each = subscriptions.map(|sub| {
+        let texts = 2 * sub.topic.len() + sub.sub_string.len();
+        let tags: usize = sub.tags_set.iter().map(|tag| tag.len() + 64).sum();
+        limits::MEMBER + texts + tags + 32 * sub.code_set.len()
+    });
+    data.group_name.len() + each.sum::<usize>()
+}
+
 /// Whether both say the same, up to the version that changes with each rebalance.
 fn same_subscriptions(
     one: &BTreeMap<String, Arc<SubscriptionData>>,
@@ -395,8 +467,17 @@ fn same_subscriptions(
         && one.iter().zip(other).all(|((a, x), (b, y))| a == b && x.sub_string == y.sub_string)
 }
 
-fn same_expressions(one: &Member, other: &Member) -> bool {
-    same_subscriptions(&one.subscriptions, &other.subscriptions)
+/// Whether both ask for the same. The group's own retries do not count: every member has them, and some clients
+/// subscribe to them only after their first heartbeat.
+fn same_expressions(group: &str, one: &Member, other: &Member) -> bool {
+    let expressions = |member: &Member| {
+        let subscriptions = member.subscriptions.values();
+        let own = subscriptions
+            .filter(|sub| sub.topic.strip_prefix(RETRY_PREFIX) != Some(group))
+            .map(|sub| (sub.topic.clone(), sub.sub_string.clone()));
+        own.collect::<Vec<_>>()
+    };
+    expressions(one) == expressions(other)
 }
 
 #[cfg(test)]

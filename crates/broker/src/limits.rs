@@ -26,6 +26,10 @@ pub const PULL_MESSAGES: i32 = 32;
 pub const ANSWER_BYTES: usize = 4 << 20;
 /// Bytes that are set aside for the answer to a send; most have less.
 pub const ANSWER_TO_SEND: usize = 320;
+/// Bytes that a held pull keeps besides its filter, about.
+pub const HELD_PULL: usize = 1024;
+/// Bytes that a member of a group takes besides the texts of its subscriptions, about.
+pub const MEMBER: usize = 512;
 /// Longest time a pull may be held, whatever the client asks.
 pub const HOLD_MS_MAX: u64 = 120_000;
 /// Longest topic name (`TopicValidator`), in bytes; retry and dead-letter topics may reach 255.
@@ -40,3 +44,10 @@ pub const PROPERTIES: usize = 32_767;
 pub const QUEUES_PER_ANSWER: usize = 65_536;
 /// Units of a consume queue in one answer to a tool.
 pub const UNITS_PER_ANSWER: usize = 1024;
+/// Queues whose lag one page of metrics tells of; groups beyond it are left out, and counted.
+pub const LAG_QUEUES: usize = 65_536;
+/// Units of consume queues that one page of metrics is found out from, where subscriptions are filtered; beyond it
+/// the lag is that without the filter.
+pub const LAG_UNITS: usize = 1 << 20;
+/// The same of one queue; of more, these are taken for all.
+pub const LAG_UNITS_PER_QUEUE: usize = 4_096;

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use serde_json::{Map, Value};
+use store::Reader;
 use wire::body::DataVersion;
 
 use crate::limits;
@@ -131,6 +132,17 @@ impl Offsets {
         let offsets =
             |queues: &Queues| queues.iter().map(|(id, known)| (*id, known.offset)).collect();
         groups.map(|(group, queues)| (group.clone(), offsets(queues))).collect()
+    }
+
+    /// Every group that has progress in a queue, and how far it is.
+    pub fn of_queue(&self, topic: &str, queue: i32) -> Vec<Reader> {
+        let table = self.table.lock();
+        let groups = table.topics.get(topic).into_iter().flatten();
+        let reader = |(group, queues): (&String, &Queues)| {
+            let next = u64::try_from(queues.get(&queue)?.offset).unwrap_or(0);
+            Some(Reader { name: group.clone(), next })
+        };
+        groups.filter_map(reader).collect()
     }
 
     /// Gives `to` the progress that `from` has in `topic`, in place of its own; nothing if `from` has none.
@@ -299,6 +311,23 @@ mod tests {
         assert_eq!(offsets.query("T", "g", 0), Some(5));
         offsets.remove_topic("T");
         assert_eq!(offsets.query("T", "g", 0), None);
+    }
+
+    /// Shows that everyone who has progress in a queue is named, with it, and nobody else; an offset below 0
+    /// is that of someone who has consumed nothing.
+    #[test]
+    fn readers_of_a_queue() {
+        let offsets = Offsets::default();
+        for (topic, group, queue, offset) in
+            [("T", "g", 0, 7), ("T", "h", 0, -1), ("T", "i", 1, 5), ("U", "g", 0, 9)]
+        {
+            offsets.commit(topic, group, queue, offset).unwrap();
+        }
+        let mut readers = offsets.of_queue("T", 0);
+        readers.sort_by(|a, b| a.name.cmp(&b.name));
+        let reader = |name: &str, next| Reader { name: name.to_owned(), next };
+        assert_eq!(readers, [reader("g", 7), reader("h", 0)]);
+        assert_eq!(offsets.of_queue("V", 0), []);
     }
 
     /// Shows who has progress where, and that looking at the text does not change its version.

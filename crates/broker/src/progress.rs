@@ -13,6 +13,8 @@ use crate::stats::{Amount, Windows};
 #[derive(Default)]
 pub struct Progress {
     table: Mutex<Table>,
+    /// Topics and groups that are counted by themselves.
+    counted_max: usize,
 }
 
 /// What a pull was answered.
@@ -26,8 +28,32 @@ pub struct Fetch {
     pub got: Amount,
 }
 
+/// What a group was given of a topic since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Given {
+    /// Messages.
+    pub messages: u64,
+    /// Bytes of their records.
+    pub bytes: u64,
+}
+
+/// What groups were given.
+#[derive(Debug, Default)]
+pub struct AllGiven {
+    /// By topic and group.
+    pub each: Vec<(String, String, Given)>,
+    /// To all beyond the limit.
+    pub others: Given,
+    /// How many those are.
+    pub other_count: usize,
+}
+
 #[derive(Default)]
 struct Table {
+    /// Topics and groups that are counted by themselves now.
+    counted: usize,
+    others: Given,
+    other_count: usize,
     /// topic → group.
     topics: HashMap<String, HashMap<String, Pulled>>,
     queues: usize,
@@ -43,6 +69,8 @@ struct Pulled {
     got: Option<Box<Windows>>,
     /// Messages that it sent back; missing before the first.
     sent_back: Option<Box<Windows>>,
+    /// All that it got. Absent beyond the limit.
+    given: Option<Given>,
 }
 
 /// What of a group in a topic is counted over time.
@@ -78,26 +106,69 @@ impl Pulled {
     }
 }
 
+impl Given {
+    fn add(&mut self, got: Amount) {
+        self.messages += got.messages;
+        self.bytes += got.bytes;
+    }
+}
+
 impl Progress {
+    /// An empty table that counts so many topics and groups by themselves.
+    pub fn new(counted_max: usize) -> Progress {
+        Progress { counted_max, ..Progress::default() }
+    }
+
     /// `group` has been answered a pull.
     pub fn pulled(&self, topic: &str, group: &str, fetch: Fetch, now: Duration) {
         let Fetch { queue, next, got } = fetch;
-        let Table { topics, queues, windows } = &mut *self.table.lock();
-        if let Some(pulled) = topics.get_mut(topic).and_then(|groups| groups.get_mut(group))
-            && let Some(known) = pulled.next.get_mut(&queue)
-        {
+        let table = &mut *self.table.lock();
+        let groups = table.topics.get_mut(topic);
+        let Some(pulled) = groups.and_then(|groups| groups.get_mut(group)) else {
+            return self.begin(table, topic, group, fetch, now);
+        };
+        pulled.given.as_mut().unwrap_or(&mut table.others).add(got);
+        pulled.add(Counted::Got, got, now, &mut table.windows);
+        if let Some(known) = pulled.next.get_mut(&queue) {
             *known = next;
-            pulled.add(Counted::Got, got, now, windows);
+        } else if table.queues < limits::OFFSETS {
+            table.queues += 1;
+            pulled.next.insert(queue, next);
+        }
+    }
+
+    /// The first pull of a group and topic.
+    fn begin(&self, table: &mut Table, topic: &str, group: &str, fetch: Fetch, now: Duration) {
+        // Beyond the limit a group's progress is what it commits.
+        if table.queues >= limits::OFFSETS {
+            table.others.add(fetch.got);
             return;
         }
-        // Beyond the limit a group's progress is what it commits.
-        if *queues < limits::OFFSETS {
-            *queues += 1;
-            let groups = topics.entry(topic.to_owned()).or_default();
-            let pulled = groups.entry(group.to_owned()).or_default();
-            pulled.next.insert(queue, next);
-            pulled.add(Counted::Got, got, now, windows);
+        table.queues += 1;
+        let mut pulled = Pulled::default();
+        if table.counted < self.counted_max {
+            table.counted += 1;
+            pulled.given = Some(Given::default());
+        } else {
+            table.other_count += 1;
         }
+        pulled.given.as_mut().unwrap_or(&mut table.others).add(fetch.got);
+        pulled.add(Counted::Got, fetch.got, now, &mut table.windows);
+        pulled.next.insert(fetch.queue, fetch.next);
+        let groups = table.topics.entry(topic.to_owned()).or_default();
+        groups.insert(group.to_owned(), pulled);
+    }
+
+    /// What every group was given.
+    pub fn given(&self) -> AllGiven {
+        let table = self.table.lock();
+        let pairs = table.topics.iter().flat_map(|(topic, groups)| {
+            groups.iter().map(move |(group, pulled)| (topic, group, pulled.given))
+        });
+        let each = pairs.filter_map(|(topic, group, given)| {
+            given.map(|given| (topic.clone(), group.clone(), given))
+        });
+        AllGiven { each: each.collect(), others: table.others, other_count: table.other_count }
     }
 
     /// Offset behind the last message of the queue that a member of the group has pulled.
@@ -133,19 +204,27 @@ impl Progress {
 
     /// Forgets a group.
     pub fn remove_group(&self, group: &str) {
-        let Table { topics, queues, windows } = &mut *self.table.lock();
-        for pulled in topics.values_mut().filter_map(|groups| groups.remove(group)) {
-            *queues -= pulled.next.len();
-            *windows -= pulled.count();
-        }
+        let table = &mut *self.table.lock();
+        let removed: Vec<Pulled> =
+            table.topics.values_mut().filter_map(|groups| groups.remove(group)).collect();
+        removed.iter().for_each(|pulled| table.forget(pulled));
     }
 
     /// Forgets a topic.
     pub fn remove_topic(&self, topic: &str) {
-        let Table { topics, queues, windows } = &mut *self.table.lock();
-        for pulled in topics.remove(topic).into_iter().flat_map(HashMap::into_values) {
-            *queues -= pulled.next.len();
-            *windows -= pulled.count();
+        let table = &mut *self.table.lock();
+        let removed = table.topics.remove(topic).unwrap_or_default();
+        removed.values().for_each(|pulled| table.forget(pulled));
+    }
+}
+
+impl Table {
+    fn forget(&mut self, pulled: &Pulled) {
+        self.queues -= pulled.next.len();
+        self.windows -= pulled.count();
+        match pulled.given {
+            Some(_) => self.counted -= 1,
+            None => self.other_count -= 1,
         }
     }
 }
@@ -155,7 +234,7 @@ mod tests {
     use super::*;
 
     fn amount(messages: u64) -> Amount {
-        Amount { times: 1, messages, bytes: 0 }
+        Amount { times: 1, messages, bytes: 100 * messages }
     }
 
     fn fetch(next: i64, messages: u64) -> Fetch {
@@ -178,6 +257,30 @@ mod tests {
         assert_eq!(progress.next("T", "h", 0), None);
         let table = progress.table.lock();
         assert_eq!((table.queues, table.windows), (0, 0));
+    }
+
+    /// Shows that what groups were given is counted by topic and group, together beyond the limit, and that what is
+    /// deleted makes room for another.
+    #[test]
+    fn what_was_given_is_counted_within_a_limit() {
+        let progress = Progress::new(2);
+        for (group, messages) in [("g", 3), ("h", 1), ("i", 5), ("g", 2), ("j", 1), ("i", 1)] {
+            progress.pulled("T", group, fetch(0, messages), Duration::ZERO);
+        }
+        let all = progress.given();
+        let mut each: Vec<_> =
+            all.each.iter().map(|(_, group, given)| (&**group, *given)).collect();
+        each.sort_by_key(|(group, _)| *group);
+        let given = |messages| Given { messages, bytes: 100 * messages };
+        assert_eq!(each, [("g", given(5)), ("h", given(1))]);
+        assert_eq!((all.others, all.other_count), (given(7), 2));
+        progress.remove_group("g");
+        progress.remove_group("i");
+        progress.pulled("T", "k", fetch(0, 4), Duration::ZERO);
+        let all = progress.given();
+        assert_eq!((all.each.len(), all.others, all.other_count), (2, given(7), 1));
+        progress.remove_topic("T");
+        assert_eq!((progress.given().each.len(), progress.given().other_count), (0, 0));
     }
 
     /// Shows that what a group got and what it sent back are counted apart, and that pulls without messages, and

@@ -36,6 +36,17 @@ struct Target {
     done: watch::Sender<u64>,
     /// Whether it did not answer the last time: nobody waits for it then.
     silent: AtomicBool,
+    /// Whether it took the last registration.
+    accepted: AtomicBool,
+}
+
+/// How registration stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RegistrarState {
+    /// Name servers.
+    pub configured: usize,
+    /// Those that took the last registration.
+    pub accepted: usize,
 }
 
 impl Registrar {
@@ -43,6 +54,15 @@ impl Registrar {
     pub(crate) fn new(client: net::Client, namesrv: &str) -> Registrar {
         let namesrv = namesrv.split([';', ',']).map(str::trim).filter(|addr| !addr.is_empty());
         Registrar { client, targets: namesrv.map(Target::new).collect() }
+    }
+
+    /// How registration stands.
+    pub(crate) fn state(&self) -> RegistrarState {
+        let accepted = |target: &&Target| target.accepted.load(Ordering::Relaxed);
+        RegistrarState {
+            configured: self.targets.len(),
+            accepted: self.targets.iter().filter(accepted).count(),
+        }
     }
 
     /// Resolves when a registration that started after this call has ended, successfully or not, with each name server
@@ -68,6 +88,7 @@ impl Target {
             wanted: AtomicU64::new(0),
             done: watch::Sender::new(0),
             silent: AtomicBool::new(false),
+            accepted: AtomicBool::new(false),
         }
     }
 
@@ -87,6 +108,7 @@ impl Target {
     /// Notes how an attempt ended, and says so if it is news.
     fn note(&self, outcome: Result<(), String>) {
         let silent = outcome.is_err();
+        self.accepted.store(!silent, Ordering::Relaxed);
         let was_silent = self.silent.swap(silent, Ordering::AcqRel);
         match outcome {
             Ok(()) if was_silent => tracing::info!(namesrv = self.addr, "registered again"),

@@ -2,6 +2,7 @@
 //! to retry elsewhere and some match on the bracketed prefixes, so both are part of the contract
 //! (remoting-requests §1, "Put result mapping").
 
+use env::memory::Full;
 use serde::Serialize;
 use store::{AppendError, ReadError};
 use wire::codes::RequestError;
@@ -115,7 +116,10 @@ pub enum Refusal {
     Timer,
     /// The store cannot be read at the moment.
     #[error("{0}")]
-    Read(#[from] ReadError),
+    Read(ReadError),
+    /// There is no memory for the request.
+    #[error("[OVERLOAD]system busy, start flow control for a while: {0}")]
+    Memory(#[from] Full),
     /// A file of the store could not be changed.
     #[error("{0}")]
     Disk(std::io::Error),
@@ -250,6 +254,15 @@ pub enum Refusal {
     Request(#[from] RequestError),
 }
 
+impl From<ReadError> for Refusal {
+    fn from(error: ReadError) -> Refusal {
+        match error {
+            ReadError::Memory(full) => Refusal::Memory(full),
+            error => Refusal::Read(error),
+        }
+    }
+}
+
 impl Refusal {
     /// The response code of this refusal.
     pub fn code(&self) -> i32 {
@@ -305,6 +318,7 @@ impl Refusal {
             Refusal::NoMatch | Refusal::NoOffset(_) => code::QUERY_NOT_FOUND,
             Refusal::Request(RequestError::NotSupported(_)) => code::REQUEST_CODE_NOT_SUPPORTED,
             Refusal::Request(RequestError::Header(_)) => code::SYSTEM_ERROR,
+            Refusal::Memory(_) => code::SYSTEM_BUSY,
             Refusal::Append(error) => append_code(error),
         }
     }
@@ -312,8 +326,8 @@ impl Refusal {
 
 fn append_code(error: &AppendError) -> i32 {
     match error {
-        AppendError::Busy { .. } => code::SYSTEM_BUSY,
-        AppendError::DiskFull { .. } | AppendError::Stopped(_) => code::SERVICE_NOT_AVAILABLE,
+        AppendError::Busy { .. } | AppendError::Behind { .. } => code::SYSTEM_BUSY,
+        AppendError::DiskFull(_) | AppendError::Stopped(_) => code::SERVICE_NOT_AVAILABLE,
         AppendError::TooLarge { .. } => code::MESSAGE_ILLEGAL,
     }
 }
@@ -321,10 +335,10 @@ fn append_code(error: &AppendError) -> i32 {
 /// Clients and dashboards match on the prefixes; what follows names cause, value, limit and key.
 fn append_remark(error: &AppendError) -> String {
     match error {
-        AppendError::Busy { .. } => {
+        AppendError::Busy { .. } | AppendError::Behind { .. } => {
             format!("[PC_SYNCHRONIZED]broker busy, start flow control for a while: {error}")
         }
-        AppendError::DiskFull { .. } | AppendError::Stopped(_) => {
+        AppendError::DiskFull(_) | AppendError::Stopped(_) => {
             format!("service not available now. {error}")
         }
         AppendError::TooLarge { .. } => format!("the message is illegal, {error}"),

@@ -92,6 +92,15 @@ impl Total {
     }
 }
 
+/// Pulls that were answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pulls {
+    /// With messages.
+    pub found: u64,
+    /// Without.
+    pub missed: u64,
+}
+
 /// What clients sent and got, topics of the system left out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Totals {
@@ -172,6 +181,12 @@ impl Stats {
     /// What there was in all topics, a second late at most.
     pub fn of_all(&self, total: Total, now: Duration) -> BrokerStatsData {
         self.history.lock().windows[total as usize].view(now, |amount| amount.messages)
+    }
+
+    /// Pulls that were answered, with messages and without.
+    pub fn pulls(&self) -> Pulls {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Pulls { found: load(&self.found), missed: load(&self.missed) }
     }
 
     /// Sends that were not stored.

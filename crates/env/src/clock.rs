@@ -64,6 +64,17 @@ impl Clock {
         }
     }
 
+    /// Hour of the day by the machine's time zone (`TZ`, `/etc/localtime`), 0 to 23; of a simulated clock
+    /// in UTC.
+    pub fn local_hour(&self) -> u32 {
+        let seconds = self.wall_ms().div_euclid(1000);
+        let hour = match &self.0 {
+            Kind::Real { .. } => crate::local_time::hour(seconds),
+            Kind::Sim(_) => None,
+        };
+        hour.unwrap_or(seconds.rem_euclid(86_400) as u32 / 3600)
+    }
+
     /// Time since this clock was made; never goes back. No system call, 25 ns.
     pub fn mono(&self) -> Duration {
         match &self.0 {

@@ -1,6 +1,9 @@
 //! The one value that carries everything nondeterministic.
 
-use crate::{Clock, Disk, FaultPlan, Net, Rng, Tasks};
+use crate::{Clock, Disk, FaultPlan, Memory, Net, Rng, Tasks};
+
+/// Bytes of a simulated node's pools.
+const SIM_MEMORY: u64 = 1 << 30;
 
 /// The environment of one process, or of one simulated node. Clones share everything.
 #[derive(Clone, Debug)]
@@ -15,6 +18,8 @@ pub struct Env {
     pub net: Net,
     /// Tasks and threads.
     pub tasks: Tasks,
+    /// Memory that peers can make this process hold.
+    pub memory: Memory,
 }
 
 impl Env {
@@ -28,6 +33,7 @@ impl Env {
             rng: Rng::real(),
             disk: Disk::real(),
             net: Net::real(),
+            memory: Memory::for_machine(),
         }
     }
 
@@ -45,7 +51,8 @@ impl Env {
     fn sim_on(seed: u64, disk: impl FnOnce(Clock, Rng) -> Disk) -> Env {
         let (clock, rng) = (Clock::sim(), Rng::seeded(seed));
         let disk = disk(clock.clone(), rng.child("disk"));
-        Env { tasks: Tasks::new(clock.clone()), clock, rng, disk, net: Net::real() }
+        let memory = Memory::new(SIM_MEMORY);
+        Env { tasks: Tasks::new(clock.clone()), clock, rng, disk, net: Net::real(), memory }
     }
 
     /// What the next process finds after this one was killed, see [`Disk::kill`].

@@ -3,6 +3,10 @@
 
 use std::path::Path;
 
+/// Least bytes that the pools of [`crate::Memory`] hold together: below it a few large messages at a
+/// time would be refused.
+pub const MEMORY_MIN: usize = 64 << 20;
+
 /// Bytes of memory this process may use: the machine's, or the lowest limit of its control group and
 /// those above it (version 2, or the memory controller of version 1).
 ///
@@ -14,6 +18,20 @@ pub fn memory_limit() -> u64 {
 /// Processors this process may use: by affinity, or by the quota of its control group. At least 1.
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Files and sockets that this process may have open; raises its own limit to the highest allowed first.
+/// Call it at start.
+pub fn open_files() -> u64 {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        let raised = rustix::process::Rlimit { current: limit.maximum, ..limit };
+        if setrlimit(Resource::Nofile, raised).is_ok() {
+            limit = raised;
+        }
+    }
+    limit.current.unwrap_or(u64::MAX)
 }
 
 fn memory_limit_in(root: &Path) -> u64 {
@@ -93,5 +111,6 @@ mod tests {
     fn this_machine() {
         assert!(memory_limit() > 1 << 20 && memory_limit() < u64::MAX);
         assert!(cores() >= 1);
+        assert!(open_files() > 16);
     }
 }

@@ -9,6 +9,9 @@
 //! While an earlier write is not finished, nothing is read, no awaited answer is collected and no
 //! push is taken: all of these wait, bounded, where they are. A handler that has answered much may
 //! leave the rest of its frames; it gets them again when the answers are written.
+//!
+//! What a connection holds is counted in the pools of [`env::Memory`]. A frame that is not whole yet and
+//! finds no room there is refused by its header, and its body is dropped as it comes.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -19,11 +22,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::task::{Context, Poll};
 
+use env::memory::{Full, Hold, Memory};
 use futures_util::stream::{FuturesUnordered, Stream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use wire::call::{Later, Replies};
-use wire::{FrameError, Frames, Peer};
+use wire::call::{self, Replies, Waiting};
+use wire::{Frame, FrameError, Frames, Peer};
 
 use crate::connections::{Connections, Registered};
 use crate::limits;
@@ -54,6 +58,8 @@ enum End {
     Frame(#[from] FrameError),
     #[error(transparent)]
     Preamble(#[from] Refused),
+    #[error(transparent)]
+    Memory(#[from] Full),
 }
 
 /// Who opened a connection.
@@ -85,6 +91,9 @@ pub(crate) fn spawn(
         backlog: false,
         unsent: Replies::default(),
         parked: None,
+        skip: 0,
+        held: Held::new(&connections.env.memory),
+        opened,
     };
     let task = connections.env.tasks.spawn("net-connection", conn.run());
     connections.attach(id, task);
@@ -106,7 +115,41 @@ struct Conn {
     /// What an unfinished write left; nothing most of the time.
     unsent: Replies,
     /// Answers that are waited for.
-    parked: Option<FuturesUnordered<Later>>,
+    parked: Option<FuturesUnordered<Parked>>,
+    /// Bytes still to come of a frame that was refused.
+    skip: usize,
+    held: Held,
+    opened: Opened,
+}
+
+/// What a connection holds of the process's memory.
+struct Held {
+    carry: Hold,
+    unsent: Hold,
+    parked: Hold,
+    parked_bytes: usize,
+}
+
+impl Held {
+    fn new(memory: &Memory) -> Held {
+        Held {
+            carry: Hold::new(&memory.requests),
+            unsent: Hold::new(&memory.answers),
+            parked: Hold::new(&memory.waiting),
+            parked_bytes: 0,
+        }
+    }
+}
+
+/// An answer that is waited for; yields the bytes with it that were counted.
+struct Parked(Waiting);
+
+impl Future for Parked {
+    type Output = (Replies, usize);
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.later.as_mut().poll(cx).map(|replies| (replies, self.0.bytes))
+    }
 }
 
 impl Drop for Conn {
@@ -125,9 +168,13 @@ impl Conn {
             End::Closed | End::Stopped | End::Io(_) => {
                 tracing::debug!(listener, %peer, "connection ended: {end}");
             }
-            End::Frame(_) | End::Preamble(_) => {
+            End::Frame(_) | End::Preamble(_) | End::Memory(_) => {
                 self.connections.metrics.faulted.add(1);
-                tracing::warn!(listener, %peer, "connection closed: {end}");
+                if self.connections.fault_lines.is_due(&self.connections.env.clock) {
+                    tracing::warn!(listener, %peer, "connection closed: {end}");
+                } else {
+                    tracing::debug!(listener, %peer, "connection closed: {end}");
+                }
             }
         }
     }
@@ -162,19 +209,31 @@ impl Conn {
             self.unsent = unsent;
             written?;
             if !self.unsent.is_empty() {
+                // What is pushed meanwhile waits in the peer, and counts.
+                self.peer.register(cx.waker());
+                self.held.unsent.try_set(self.unsent.held() + self.peer.queued_bytes())?;
                 return Ok(false);
             }
             self.unsent = Replies::default();
+            self.held.unsent.set(0);
+            self.registered.state.unsent.end();
         }
         let Scratch { input, replies } = scratch;
         let handled = self.read(input, replies, cx);
         let collected = self.collect(replies, cx);
+        self.held.parked.set(self.held.parked_bytes);
         let written = self.write(replies, cx);
         if handled.is_err() || written.is_err() || !replies.is_empty() {
-            self.unsent = mem::take(replies);
+            self.unsent = replies.take_unsent();
         }
         written?;
-        Ok((handled? || collected) && self.unsent.is_empty())
+        let goes_on = handled? || collected;
+        if self.unsent.is_empty() {
+            return Ok(goes_on);
+        }
+        self.registered.state.unsent.begin();
+        self.held.unsent.try_set(self.unsent.held())?;
+        Ok(false)
     }
 
     /// Reads once and handles the frames that are complete; false when there was nothing to read.
@@ -210,22 +269,31 @@ impl Conn {
         self.registered.state.active.store(true, Relaxed);
         let data = &input[..in_front + count];
         if in_front == self.carry.len() {
-            let done = self.handle(data, replies)?;
-            self.keep(&data[done..]);
-        } else {
-            self.extend_carry(data);
-            if self.carry.len() >= self.needed {
-                self.handle_carry(replies)?;
-            }
+            self.take_in(data, replies)?;
+        } else if let Err(full) = self.extend_carry(data) {
+            let carry = mem::take(&mut self.carry);
+            self.refuse(&carry, full, replies)?;
+            self.take_in(data, replies)?;
+        } else if self.carry.len() >= self.needed {
+            self.handle_carry(replies)?;
         }
         Ok(true)
+    }
+
+    /// Handles bytes that follow what was handled before: first the rest of a frame that was refused.
+    fn take_in(&mut self, data: &[u8], replies: &mut Replies) -> Result<(), End> {
+        let skipped = self.skip.min(data.len());
+        self.skip -= skipped;
+        let data = &data[skipped..];
+        let done = if data.is_empty() { 0 } else { self.handle(data, replies)? };
+        let goes_on = done == 0 && !self.carry.is_empty();
+        self.keep(&data[done..], goes_on, replies)
     }
 
     fn handle_carry(&mut self, replies: &mut Replies) -> Result<(), End> {
         let carry = mem::take(&mut self.carry);
         let done = self.handle(&carry, replies)?;
-        self.keep(&carry[done..]);
-        Ok(())
+        self.keep(&carry[done..], false, replies)
     }
 
     /// Lets the frames in `data` be answered; returns the bytes that are done with.
@@ -255,37 +323,94 @@ impl Conn {
         Ok(skipped + done)
     }
 
-    /// Keeps the start of an incomplete frame, or nothing.
-    fn keep(&mut self, rest: &[u8]) {
+    /// Keeps the start of an incomplete frame, the same as before if it `goes_on`, or nothing; or refuses
+    /// it for lack of memory.
+    fn keep(&mut self, rest: &[u8], goes_on: bool, replies: &mut Replies) -> Result<(), End> {
         if rest.is_empty() {
-            if self.carry.capacity() > 0 {
-                self.carry = Vec::new();
+            self.forget_carry();
+            return Ok(());
+        }
+        self.carry.clear();
+        if rest.len() > self.carry.capacity() {
+            if let Err(full) = self.hold_carry(rest.len()) {
+                return self.refuse(rest, full, replies);
             }
-        } else {
-            self.carry.clear();
-            self.carry.extend_from_slice(rest);
+            self.carry.reserve_exact(rest.len());
+        }
+        self.carry.extend_from_slice(rest);
+        match (self.backlog, goes_on) {
+            (true, _) => self.registered.state.partial.end(),
+            (false, false) => self.registered.state.partial.begin(),
+            (false, true) => {}
+        }
+        Ok(())
+    }
+
+    fn forget_carry(&mut self) {
+        if self.held.carry.bytes() > 0 {
+            self.carry = Vec::new();
+            self.held.carry.set(0);
+            self.registered.state.partial.end();
         }
     }
 
-    /// Grows with what has arrived, never by what a length word promises.
-    fn extend_carry(&mut self, data: &[u8]) {
+    /// Adds to an incomplete frame, or changes nothing if there is no memory for it. Grows with what has
+    /// arrived, never by what a length word promises.
+    fn extend_carry(&mut self, data: &[u8]) -> Result<(), Full> {
         let len = self.carry.len();
         let wanted = (2 * len).min(self.needed).max(len + data.len());
         if wanted > self.carry.capacity() {
+            self.hold_carry(wanted)?;
             self.carry.reserve_exact(wanted - len);
         }
         self.carry.extend_from_slice(data);
+        Ok(())
+    }
+
+    /// Counts the memory of `carry`. Frames that are whole, and answers to what this side asked, were let
+    /// in already.
+    fn hold_carry(&mut self, bytes: usize) -> Result<(), Full> {
+        if self.backlog || self.opened == Opened::ByUs {
+            self.held.carry.set(bytes);
+            return Ok(());
+        }
+        self.held.carry.try_set(bytes)
+    }
+
+    /// Refuses the frame that starts with `start`: answers it, and drops what is still to come of it.
+    fn refuse(&mut self, start: &[u8], full: Full, replies: &mut Replies) -> Result<(), End> {
+        let Some(frame) = Frame::decode_head(start)? else { return Err(full.into()) };
+        tracing::debug!(
+            listener = self.connections.name,
+            peer = %self.peer.remote(),
+            code = frame.code,
+            "request refused: {full}"
+        );
+        call::refuse_busy(&frame, &full, replies);
+        self.connections.metrics.refused.add(1);
+        self.skip = self.needed - start.len();
+        self.needed = 0;
+        self.forget_carry();
+        Ok(())
     }
 
     /// Adds answers that have become ready and frames that were pushed; true when there were any.
     fn collect(&mut self, replies: &mut Replies, cx: &mut Context<'_>) -> bool {
         let before = replies.len();
         self.park(replies);
+        let connections = &self.connections;
+        let most = match connections.env.memory.answers.is_pressed() {
+            true => limits::PRESSED_BYTES.min(connections.limits.queued_bytes),
+            false => connections.limits.queued_bytes,
+        };
         while let Some(parked) = &mut self.parked
-            && replies.len() < self.connections.limits.queued_bytes
+            && replies.len() < most
         {
             match Pin::new(parked).poll_next(cx) {
-                Poll::Ready(Some(ready)) => replies.append(ready),
+                Poll::Ready(Some((ready, bytes))) => {
+                    self.held.parked_bytes -= bytes;
+                    replies.append(ready);
+                }
                 Poll::Ready(None) => self.parked = None,
                 Poll::Pending => break,
             }
@@ -297,9 +422,9 @@ impl Conn {
     }
 
     fn park(&mut self, replies: &mut Replies) {
-        let mut later = replies.take_later().peekable();
-        if later.peek().is_some() {
-            self.parked.get_or_insert_default().extend(later);
+        for waiting in replies.take_later() {
+            self.held.parked_bytes += waiting.bytes;
+            self.parked.get_or_insert_default().push(Parked(waiting));
         }
     }
 

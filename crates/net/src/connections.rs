@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use env::tasks::TaskHandle;
-use env::{Env, Stop};
+use env::{Clock, Env, Stop};
 use parking_lot::Mutex;
 use wire::Call;
 
@@ -27,6 +27,8 @@ pub(crate) struct Connections {
     pub(crate) call: Arc<dyn Call>,
     pub(crate) limits: Limits,
     pub(crate) metrics: Metrics,
+    /// Lines about connections that were closed for what they sent.
+    pub(crate) fault_lines: Sparse,
     stopping: AtomicBool,
     open: Mutex<BTreeMap<u64, Open>>,
 }
@@ -34,7 +36,23 @@ pub(crate) struct Connections {
 struct Open {
     state: Arc<State>,
     silent_for: Duration,
+    /// The frame that it had sent in part at the last look, and for how long.
+    partial: (u64, Duration),
+    /// The same of the answers that it had not read.
+    unsent: (u64, Duration),
     task: Option<TaskHandle>,
+}
+
+/// Lets a line of the log through once a second.
+#[derive(Default)]
+pub(crate) struct Sparse(AtomicU64);
+
+impl Sparse {
+    pub(crate) fn is_due(&self, clock: &Clock) -> bool {
+        // Seconds since the start, counted from 1.
+        let now = clock.mono().as_secs() + 1;
+        self.0.fetch_max(now, Ordering::Relaxed) < now
+    }
 }
 
 /// What a connection tells those who watch over it.
@@ -44,6 +62,33 @@ pub(crate) struct State {
     pub(crate) active: AtomicBool,
     /// It owes answers: unsent bytes, or futures that are not done.
     pub(crate) busy: AtomicBool,
+    /// A frame that has arrived in part.
+    pub(crate) partial: Span,
+    /// Answers that have not been read.
+    pub(crate) unsent: Span,
+}
+
+/// Something that begins and ends, and may begin anew; written by the connection's task only. The lowest
+/// bit says whether it lasts, the others count.
+#[derive(Default)]
+pub(crate) struct Span(AtomicU64);
+
+impl Span {
+    pub(crate) fn begin(&self) {
+        self.0.store((self.0.load(Ordering::Relaxed) + 2) | 1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn end(&self) {
+        self.0.store(self.0.load(Ordering::Relaxed) & !1, Ordering::Relaxed);
+    }
+
+    /// How long it has lasted by what was seen at the last look, `passed` ago.
+    fn age(&self, seen: &mut (u64, Duration), passed: Duration) -> Duration {
+        let now = self.0.load(Ordering::Relaxed);
+        let lasts = now & 1 == 1 && now == seen.0;
+        *seen = (now, if lasts { seen.1 + passed } else { Duration::ZERO });
+        seen.1
+    }
 }
 
 /// Keeps a connection counted while it lives.
@@ -73,6 +118,7 @@ impl Connections {
             call,
             limits,
             metrics: Metrics::default(),
+            fault_lines: Sparse::default(),
             stopping: AtomicBool::new(false),
             open: Mutex::default(),
         })
@@ -86,7 +132,16 @@ impl Connections {
         if open.len() >= self.limits.connections || self.is_stopping() {
             return None;
         }
-        open.insert(id, Open { state: state.clone(), silent_for: Duration::ZERO, task: None });
+        open.insert(
+            id,
+            Open {
+                state: state.clone(),
+                silent_for: Duration::ZERO,
+                partial: Default::default(),
+                unsent: Default::default(),
+                task: None,
+            },
+        );
         self.metrics.connections.add(1);
         Some(Registered { id, state, connections: self.clone() })
     }
@@ -109,7 +164,7 @@ impl Connections {
         let clock = &self.env.clock;
         let scan = limits::IDLE_SCAN.min(self.limits.idle);
         while clock.timeout(scan, stop.stopped()).await.is_err() {
-            self.end_silent(scan);
+            self.end_slow(scan);
         }
         self.stopping.store(true, Ordering::Release);
         let deadline = clock.mono() + limits::DRAIN;
@@ -132,25 +187,71 @@ impl Connections {
         late || open.is_empty()
     }
 
-    fn end_silent(&self, passed: Duration) {
+    /// Closes connections that nothing moves on, frames that never become whole, and, while memory is
+    /// short, those that use it slowly.
+    fn end_slow(&self, passed: Duration) {
+        let memory = &self.env.memory;
+        let idle = self.limits.idle;
+        let pressed = idle.min(limits::PRESSED);
+        let max_partial = if memory.requests.is_pressed() { pressed } else { idle };
+        let max_unsent = if memory.answers.is_pressed() { pressed } else { Duration::MAX };
         for (id, connection) in self.open.lock().iter_mut() {
-            if connection.state.active.swap(false, Ordering::Relaxed) {
-                connection.silent_for = Duration::ZERO;
+            let state = &connection.state;
+            let active = state.active.swap(false, Ordering::Relaxed);
+            let silent = if active { Duration::ZERO } else { connection.silent_for + passed };
+            connection.silent_for = silent;
+            let partial = state.partial.age(&mut connection.partial, passed);
+            let unsent = state.unsent.age(&mut connection.unsent, passed);
+            let slow = [
+                (silent, idle, "silent"),
+                (partial, max_partial, "sending one frame"),
+                (unsent, max_unsent, "not reading its answers"),
+            ];
+            let Some((age, limit, what)) = slow.into_iter().find(|(age, limit, _)| age > limit)
+            else {
                 continue;
+            };
+            let Some(task) = &connection.task else { continue };
+            tracing::debug!(
+                listener = self.name,
+                connection = id,
+                "closing a connection: {what} for {age:?}, the limit is {limit:?}"
+            );
+            if what != "silent" {
+                self.metrics.slow.add(1);
             }
-            connection.silent_for += passed;
-            if connection.silent_for > self.limits.idle
-                && let Some(task) = &connection.task
-            {
-                tracing::debug!(
-                    listener = self.name,
-                    connection = id,
-                    "closing a connection silent for {:?}, the limit is {:?}",
-                    connection.silent_for,
-                    self.limits.idle
-                );
-                task.abort();
-            }
+            task.abort();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A span grows old while it lasts, and is young again when it begins anew between two looks.
+    #[test]
+    fn spans_grow_old() {
+        let (span, mut seen, step) = (Span::default(), Default::default(), Duration::from_secs(1));
+        assert_eq!(span.age(&mut seen, step), Duration::ZERO);
+        span.begin();
+        assert_eq!(span.age(&mut seen, step), Duration::ZERO);
+        assert_eq!(span.age(&mut seen, step), step);
+        assert_eq!(span.age(&mut seen, step), 2 * step);
+        span.end();
+        span.begin();
+        assert_eq!(span.age(&mut seen, step), Duration::ZERO);
+        span.end();
+        assert_eq!(span.age(&mut seen, step), Duration::ZERO);
+        assert_eq!(span.age(&mut seen, step), Duration::ZERO);
+    }
+
+    /// Of many lines in a second one is let through.
+    #[test]
+    fn lines_are_sparse() {
+        let (clock, sparse) = (Clock::sim(), Sparse::default());
+        assert!(sparse.is_due(&clock) && !sparse.is_due(&clock));
+        clock.advance(Duration::from_secs(1));
+        assert!(sparse.is_due(&clock) && !sparse.is_due(&clock));
     }
 }

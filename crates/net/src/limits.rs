@@ -30,6 +30,14 @@ pub const ACCEPT_BACKOFF: Duration = Duration::from_secs(1);
 /// [`Limits::idle`] and this much later.
 pub const IDLE_SCAN: Duration = Duration::from_secs(10);
 
+/// How long a frame may take to arrive, or answers to be read, while more than half of the memory for
+/// them is used; closed at the look after ([`IDLE_SCAN`]). Otherwise a frame has [`Limits::idle`].
+pub const PRESSED: Duration = Duration::from_secs(10);
+
+/// Bytes of answers up to which more that are ready are collected for one write while more than half of
+/// the memory for unread answers is used; otherwise [`Limits::queued_bytes`].
+pub const PRESSED_BYTES: usize = 256 << 10;
+
 /// Longest pause between two attempts to connect to one address.
 pub const RECONNECT_BACKOFF: Duration = Duration::from_secs(2);
 
@@ -52,8 +60,8 @@ pub struct Limits {
     /// Bytes of answers that wait for a peer to read. A connection at the limit is not read from, and
     /// is closed when [`Limits::idle`] passes without progress.
     pub queued_bytes: usize,
-    /// Silence after which a connection is closed: no byte in and none out
-    /// (`serverChannelMaxIdleTimeSeconds`).
+    /// Silence after which a connection is closed: no byte in and none out; and how long one frame may
+    /// take to arrive (`serverChannelMaxIdleTimeSeconds`).
     pub idle: Duration,
 }
 

@@ -10,7 +10,7 @@ use env::{Env, Stop};
 use wire::{Call, Peer};
 
 use crate::conn::{self, Opened};
-use crate::connections::Connections;
+use crate::connections::{Connections, Sparse};
 use crate::limits::{self, Limits};
 use crate::metrics::Metrics;
 
@@ -90,7 +90,7 @@ impl Server {
 async fn accept(connections: Arc<Connections>, listener: Listener, stop: Stop) {
     let mut stopped = std::pin::pin!(stop.stopped());
     let mut pause = ACCEPT_PAUSE;
-    let mut rejected = Rejected::default();
+    let rejected_lines = Sparse::default();
     loop {
         let accepted = tokio::select! {
             biased;
@@ -101,7 +101,7 @@ async fn accept(connections: Arc<Connections>, listener: Listener, stop: Stop) {
             Ok((socket, remote)) => {
                 pause = ACCEPT_PAUSE;
                 let Some(registered) = connections.register() else {
-                    rejected.note(&connections, remote);
+                    reject(&connections, &rejected_lines, remote);
                     continue;
                 };
                 let local = socket.local_addr().unwrap_or(remote);
@@ -121,19 +121,9 @@ async fn accept(connections: Arc<Connections>, listener: Listener, stop: Stop) {
 }
 
 /// Connections over the limit: each is counted, one a second is worth a line.
-#[derive(Default)]
-struct Rejected {
-    next_line: Duration,
-}
-
-impl Rejected {
-    fn note(&mut self, connections: &Connections, remote: SocketAddr) {
-        connections.metrics.rejected.add(1);
-        let now = connections.env.clock.mono();
-        if now < self.next_line {
-            return;
-        }
-        self.next_line = now + Duration::from_secs(1);
+fn reject(connections: &Connections, lines: &Sparse, remote: SocketAddr) {
+    connections.metrics.rejected.add(1);
+    if lines.is_due(&connections.env.clock) {
         tracing::warn!(
             listener = connections.name,
             peer = %remote,

@@ -10,6 +10,8 @@ use env::settings::{Loaded, Loader};
 use namesrv::{ByNetwork, NamesrvSettings};
 use store::StoreSettings;
 
+use crate::logging::LogFormat;
+
 /// Variables with our prefix that are for the log and for the client commands, not settings of the server.
 const NO_SETTINGS: [&str; 2] = ["APOGEE_LOG", "APOGEE_NAMESRV"];
 
@@ -65,6 +67,11 @@ env::settings! {
     pub struct ServerSettings in "server";
     "bindAddress" => bind: String = "0.0.0.0".to_owned(), "IP address that the ports are opened on";
     "advertisedAddresses" => advertised: ByNetwork = ByNetwork::default(), "addresses of the broker that clients of some networks are told by the name server in this process: NETWORK/BITS=HOST:PORT, separated by semicolons; the first network that holds the client counts";
+    "webEnable" => web: bool = true, "whether the HTTP port is opened: /metrics, /health";
+    "webPort" => web_port: u16 = 8088, "the HTTP port";
+    "logFormat" => log_format: LogFormat = LogFormat::Text, "form of the log's lines";
+    "memoryLimitBytes" => memory: u64 = 0, range 0..=1 << 48, "bytes that clients can make the server hold, 64 MiB at least; 0 is a quarter of the memory of the machine or its control group";
+    "serverChannelMaxIdleTimeSeconds" => idle_s: u64 = 120, range 1..=86_400, "seconds without a byte after which a connection is closed, and that one frame may take to arrive";
 }
 
 /// Everything that decides how the server runs.

@@ -7,16 +7,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use broker::{Broker, BrokerSettings};
-use env::settings::SettingsFile;
-use env::{Env, Tasks};
+use broker::{Broker, BrokerSettings, MetricsExporter};
+use env::settings::{SettingsFile, Value};
+use env::{Env, Memory, Tasks};
 use namesrv::{BrokerHere, ByNetwork, Namesrv, NamesrvSettings};
 use net::{Bound, Client, Limits, Server};
 use store::{Store, StoreSettings};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use web::Web;
 
 use crate::advertise::Advertise;
 use crate::config::{Config, ServerArgs};
+use crate::site::{Main, Prometheus, Site};
 use crate::{logging, trial};
 
 /// Where this process finds its own name server.
@@ -31,7 +33,7 @@ pub(crate) fn run(arguments: ServerArgs) -> anyhow::Result<ExitCode> {
         logging::say(config.loaded.dump().trim_end());
         return Ok(ExitCode::SUCCESS);
     }
-    logging::start();
+    logging::start(config.server.log_format);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(env::limits::cores().max(2))
         .thread_name("apogee-net")
@@ -48,10 +50,16 @@ struct Node {
     env: Env,
     /// Address that the ports are opened on.
     bind: IpAddr,
-    namesrv: Option<(Namesrv, Server)>,
-    broker: Option<Server>,
+    /// Of each listener.
+    limits: Limits,
+    namesrv: Option<(Namesrv, Arc<Server>)>,
+    broker: Option<Arc<Server>>,
     /// The broker's second port.
-    vip: Option<Server>,
+    vip: Option<Arc<Server>>,
+    /// The HTTP port, if it is open.
+    web: Option<Web>,
+    /// What its pages tell of.
+    site: Arc<Site>,
     store: Option<Store>,
     /// Address that clients are told, and others for some of them.
     advertised: Option<SocketAddr>,
@@ -69,26 +77,38 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     );
     // From the first moment on: a stop that is asked for while starting must end cleanly too.
     let signals = Signals::listen()?;
-    let env = Env::real();
+    let mut env = Env::real();
+    if config.server.memory > 0 {
+        env.memory = Memory::new(config.server.memory);
+    }
     let bind = &config.server.bind;
     let bind = bind.parse().with_context(|| format!("bindAddress={bind} is no IP address"))?;
     let mut node = Node {
         env: env.clone(),
         bind,
+        limits: limits(&config),
         namesrv: None,
         broker: None,
         vip: None,
+        web: None,
+        site: Arc::new(Site::new(env.clone())),
         store: None,
         advertised: None,
         by_network: config.server.advertised,
         namesrv_list: String::new(),
     };
+    env.tasks.spawn("log-watch", logging::watch(env.clone(), env.tasks.stop_token()));
+    if config.server.web {
+        let is_default = config.loaded.is_default("webPort");
+        node.start_web(config.server.web_port, is_default).await?;
+    }
     if let Some(settings) = config.namesrv {
         node.start_namesrv(settings, &config.data.join("namesrv")).await?;
     }
     if let Some((settings, store)) = config.broker {
         node.start_broker(settings, store, config.file).await?;
     }
+    node.site.set_started();
     node.announce();
     if config.trial {
         trial::run(&node.env, &node.namesrv_list)
@@ -98,6 +118,32 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let failed = node.wait(signals).await;
     node.stop().await;
     failed
+}
+
+/// Files that the store may need beside the sockets.
+const STORE_FILES: u64 = 4096;
+
+/// What each listener may have. Of the files that may be open, some stay for the store: a log that cannot
+/// open its next file ends the process.
+fn limits(config: &Config) -> Limits {
+    let files = env::limits::open_files();
+    let of_broker =
+        |(settings, _): &(BrokerSettings, _)| 1 + u64::from(vip_port(settings).is_some());
+    let listeners =
+        u64::from(config.namesrv.is_some()) + config.broker.as_ref().map_or(0, of_broker);
+    let sockets = files.saturating_sub(STORE_FILES).max(files / 2) / listeners.max(1);
+    let defaults = Limits::default();
+    Limits {
+        connections: defaults.connections.min(usize::try_from(sockets).unwrap_or(usize::MAX)),
+        idle: Duration::from_secs(config.server.idle_s),
+        ..defaults
+    }
+}
+
+/// The port that Java clients with `vipChannelEnabled` send to: they know no other way to it than to take 2 off the
+/// port that they are told, so that there is none beside a port that was free by chance.
+fn vip_port(settings: &BrokerSettings) -> Option<u16> {
+    settings.port.checked_sub(2).filter(|port| *port > 0 && settings.vip_channel)
 }
 
 /// The signals that ask for the end.
@@ -115,6 +161,54 @@ impl Signals {
 }
 
 impl Node {
+    /// Opens the HTTP port. A second process on the machine does without, unless it was told to have that port.
+    async fn start_web(&mut self, port: u16, is_default: bool) -> anyhow::Result<()> {
+        let addr = SocketAddr::new(self.bind, port);
+        let pages = Arc::new(Main(Arc::clone(&self.site)));
+        match Web::start(self.env.clone(), addr, pages).await {
+            Ok(web) => self.web = Some(web),
+            Err(error) if is_default && error.kind() == std::io::ErrorKind::AddrInUse => {
+                tracing::warn!(
+                    "port {addr} is taken: this process has no metrics and health pages, unless webPort names another port"
+                );
+            }
+            Err(error) => {
+                return Err(error).with_context(|| {
+                    format!("the HTTP port {addr} cannot be opened (webPort; webEnable=false does without)")
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens the port that the reference has for Prometheus, where it is asked for.
+    async fn start_prometheus(&self, settings: &BrokerSettings) -> anyhow::Result<()> {
+        match settings.metrics_exporter {
+            MetricsExporter::Disable => return Ok(()),
+            MetricsExporter::Prom => {}
+            exporter @ (MetricsExporter::OtlpGrpc | MetricsExporter::Log) => {
+                tracing::warn!(
+                    "metricsExporterType={} has no effect here: metrics are told on the HTTP port (webPort), and with PROM on one of their own",
+                    exporter.render()
+                );
+                return Ok(());
+            }
+        }
+        let ip = match settings.metrics_host.as_str() {
+            "" => self.bind,
+            host => host
+                .parse()
+                .with_context(|| format!("metricsPromExporterHost={host} is no IP address"))?,
+        };
+        let addr = SocketAddr::new(ip, settings.metrics_port);
+        let pages = Arc::new(Prometheus(Arc::clone(&self.site)));
+        let web = Web::start(self.env.clone(), addr, pages).await.with_context(|| {
+            format!("the port for Prometheus {addr} cannot be opened (metricsPromExporterPort)")
+        })?;
+        tracing::info!("metrics on http://{}/metrics", web.local_addr());
+        Ok(())
+    }
+
     async fn start_namesrv(
         &mut self,
         settings: NamesrvSettings,
@@ -122,20 +216,16 @@ impl Node {
     ) -> anyhow::Result<()> {
         let addr = SocketAddr::new(self.bind, settings.port);
         let namesrv = Namesrv::start(self.env.clone(), settings, home)?;
-        let server = Server::start(
-            self.env.clone(),
-            addr,
-            "namesrv",
-            Arc::new(namesrv.clone()),
-            Limits::default(),
-        )
-        .await;
+        let role = Arc::new(namesrv.clone());
+        let server = Server::start(self.env.clone(), addr, "namesrv", role, self.limits).await;
         let server = server.with_context(|| {
             format!("the name server cannot listen on {addr} (namesrv.listenPort)")
         })?;
         let listens = server.local_addr();
         let ip = if listens.ip().is_unspecified() { LOOPBACK } else { listens.ip() };
         self.namesrv_list = SocketAddr::new(ip, listens.port()).to_string();
+        let server = Arc::new(server);
+        self.site.set_namesrv(&server);
         self.namesrv = Some((namesrv, server));
         Ok(())
     }
@@ -146,6 +236,7 @@ impl Node {
         store_settings: StoreSettings,
         file: Option<PathBuf>,
     ) -> anyhow::Result<()> {
+        self.start_prometheus(&settings).await?;
         let store_env = Env { tasks: Tasks::new(self.env.clock.clone()), ..self.env.clone() };
         let root = store_settings.root.clone();
         let store = Store::open(store_env, store_settings)
@@ -191,19 +282,23 @@ impl Node {
         };
         let broker = Broker::open(self.env.clone(), settings, deps)?;
         broker.registered().await;
-        let broker = Arc::new(broker);
-        self.vip = vip.map(|vip| vip.serve("broker-vip", broker.clone(), Limits::default()));
-        self.broker = Some(bound.serve("broker", broker, Limits::default()));
+        let role = Arc::new(broker.clone());
+        if let Some(vip) = vip {
+            let server = Arc::new(vip.serve("broker-vip", role.clone(), self.limits));
+            self.site.set_vip(&server);
+            self.vip = Some(server);
+        }
+        let server = Arc::new(bound.serve("broker", role, self.limits));
+        self.site.set_broker(&server, &broker);
+        self.broker = Some(server);
         (self.store, self.advertised) = (Some(store), Some(advertised));
         Ok(())
     }
 
-    /// The port that Java clients with `vipChannelEnabled` send to: they know no other way to it than to take 2 off the
-    /// port that they are told, so that there is none beside a port that was free by chance. Few clients use it: a
-    /// second broker on the machine, whose port it may be, does not have to give way.
+    /// Opens the port for VIP channels. Few clients use it: a second broker on the machine, whose port it may be, does
+    /// not have to give way.
     async fn bind_vip(&self, settings: &BrokerSettings) -> anyhow::Result<Option<Bound>> {
-        let port = settings.port.checked_sub(2).filter(|port| *port > 0 && settings.vip_channel);
-        let Some(port) = port else { return Ok(None) };
+        let Some(port) = vip_port(settings) else { return Ok(None) };
         let addr = SocketAddr::new(self.bind, port);
         match Server::bind(self.env.clone(), addr).await {
             Ok(bound) => Ok(Some(bound)),
@@ -233,6 +328,12 @@ impl Node {
         }
         if let Some(vip) = &self.vip {
             logging::say(&format!("VIP channel  {}", vip.local_addr()));
+        }
+        if let Some(web) = &self.web {
+            let addr = web.local_addr();
+            let ip = if addr.ip().is_unspecified() { LOOPBACK } else { addr.ip() };
+            let shown = SocketAddr::new(ip, addr.port());
+            logging::say(&format!("web          http://{shown}/metrics http://{shown}/health"));
         }
         if self.broker.is_some() {
             let namesrv = match self.namesrv_list.as_str() {

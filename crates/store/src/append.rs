@@ -70,6 +70,8 @@ pub(crate) struct Tail {
     /// Batches of the present round; empty between rounds.
     round: Vec<Batch>,
     slots: Vec<Arc<BatchSlot>>,
+    /// Since when each of them has waited.
+    since: Vec<Duration>,
     wakers: Vec<Waker>,
 }
 
@@ -145,6 +147,7 @@ impl Appender {
             unsynced: crc32fast::Hasher::new(),
             round: Vec::new(),
             slots: Vec::new(),
+            since: Vec::new(),
             wakers: Vec::new(),
         };
         Appender { pending: Mutex::default(), tail: Mutex::new(tail) }
@@ -177,6 +180,7 @@ impl Inner {
             let batch = tail.round.pop().expect("a round keeps its batches");
             let result =
                 outcome.map(|(store_timestamp, end)| Appended { batch, store_timestamp, end });
+            self.metrics.append_waited(Duration::ZERO);
             self.unlock(tail);
             self.combine();
             return Append::ready(result);
@@ -290,13 +294,16 @@ impl Inner {
                 bytes += next.batch.bytes();
                 tail.round.push(next.batch);
                 tail.slots.push(next.slot);
+                tail.since.push(next.since);
             }
         }
         if tail.round.is_empty() {
             return false;
         }
         let outcome = self.run(tail);
-        let Tail { round, slots, wakers, .. } = tail;
+        let now = self.env.clock.mono();
+        let Tail { round, slots, since, wakers, .. } = tail;
+        since.drain(..).for_each(|at| self.metrics.append_waited(now.saturating_sub(at)));
         for (batch, slot) in round.drain(..).zip(slots.drain(..)) {
             let end = batch.entries.last().map(|last| last.physical_offset);
             let size = batch.range(batch.len() - 1).len() as u64;
@@ -328,12 +335,21 @@ impl Inner {
     /// Refuses batches that have waited too long for the budget.
     pub(crate) fn expire_pending(&self) {
         let limit = self.settings.append_timeout();
-        self.refuse_pending(limit, |waited| AppendError::Busy {
-            cause: self.flush.slow_cause(),
-            value: waited.as_millis() as u64,
-            limit: limit.as_millis() as u64,
-            unit: "ms of waiting",
-            key: "osPageCacheBusyTimeOutMills",
+        self.refuse_pending(limit, |waited| {
+            let dirty = self.marks.appended().saturating_sub(self.marks.durable());
+            let (waited_ms, limit_ms) = (waited.as_millis() as u64, limit.as_millis() as u64);
+            if dirty <= self.dirty_limit / 2 {
+                return AppendError::Busy {
+                    cause: "another append holds the log, its write takes long",
+                    value: waited_ms,
+                    limit: limit_ms,
+                    unit: "ms of waiting",
+                    key: "osPageCacheBusyTimeOutMills",
+                };
+            }
+            let sync_ms = self.flush.sync_ms(self.env.clock.mono());
+            let dirty_limit = self.dirty_limit;
+            AppendError::Behind { sync_ms, dirty, dirty_limit, waited_ms, limit_ms }
         });
     }
 
@@ -357,6 +373,7 @@ impl Inner {
             let first = pending.batches.pop_front().expect("there is a front");
             pending.bytes -= first.batch.bytes();
             drop(pending);
+            self.metrics.append_waited(waited(&first));
             first.slot.fill(Err(error(waited(&first))), &mut wakers);
         }
         wakers.into_iter().for_each(Waker::wake);
@@ -407,6 +424,14 @@ impl Inner {
         let sync = self.settings.sync();
         // Taken over when all is written: a round that failed is not part of what a sync covers.
         let mut checksum = unsynced.clone();
+        // All files first: of a round that the disk has no room for, nothing is written.
+        if !plan.cuts.is_empty() {
+            let bytes = self.log.segment_bytes;
+            let fillers = plan.cuts.iter().map(|cut| cut.filler - cut.filler % bytes + bytes);
+            for base in std::iter::once(*position - *position % bytes).chain(fillers) {
+                self.log.extend(base, &self.live.load())?;
+            }
+        }
         let (mut batch, mut byte, mut at) = (0, 0, *position);
         for cut in plan.cuts.iter().map(Some).chain([None]) {
             let (last, last_byte) = cut.map_or((round.len(), 0), |cut| (cut.batch, cut.byte));
@@ -427,7 +452,7 @@ impl Inner {
             let base = at - at % self.log.segment_bytes;
             let target = match segment {
                 Some(segment) if segment.base == base => segment,
-                _ => segment.insert(self.log.extend(base)?),
+                _ => segment.insert(self.log.extend(base, &self.live.load())?),
             };
             match &*slices {
                 [one] => target.file.write_at(one, at - base)?,
@@ -443,7 +468,7 @@ impl Inner {
     }
 
     /// Makes zeros of what a failed write left behind the tail.
-    fn scrub(&self, tail: &mut Tail) -> io::Result<()> {
+    pub(crate) fn scrub(&self, tail: &mut Tail) -> io::Result<()> {
         let Some(end) = tail.scrub else { return Ok(()) };
         let segments = self.log.segments();
         for segment in segments.0.iter().filter(|segment| segment.end() > tail.position) {
@@ -451,7 +476,7 @@ impl Inner {
             // The marks behind it are not the write's.
             let to =
                 end.min(segment.end() - limits::MARK_BYTES).saturating_sub(segment.base).max(from);
-            zero_from(&segment.file, from, to)?;
+            zero_from(&*segment.file.keep()?, from, to)?;
         }
         tail.scrub = None;
         Ok(())

@@ -139,8 +139,16 @@ impl Batch {
         self.buf.len()
     }
 
-    /// Empties it and keeps its buffers.
+    /// Bytes of memory that it holds, about.
+    pub fn held(&self) -> usize {
+        self.buf.capacity() + self.entries.capacity() * size_of::<Entry>()
+    }
+
+    /// Empties it and keeps its buffers, unless they are larger than most batches need.
     pub fn clear(&mut self) {
+        if self.held() > limits::SPARE_BATCH_BYTES {
+            *self = Batch::default();
+        }
         self.buf.clear();
         self.entries.clear();
         self.queues.clear();

@@ -129,7 +129,7 @@ mod tests {
         if text.starts_with('{') { Ok(text) } else { Err(format!("not an object: {text}")) }
     }
 
-    /// Writing twice leaves the former content as `.bak`; a corrupt file falls back to it; with both
+    /// Store-format check 15: writing twice leaves the former content as `.bak`; a corrupt file falls back to it; with both
     /// corrupt, reading fails; with neither, there is nothing.
     #[test]
     fn falls_back_and_refuses() {

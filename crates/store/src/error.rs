@@ -4,6 +4,8 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::room::Shortage;
+
 /// Why nothing of a batch was appended.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum AppendError {
@@ -21,16 +23,25 @@ pub enum AppendError {
         /// Setting, or constant of `limits`, that holds the limit.
         key: &'static str,
     },
-    /// The disk has no room. Reads go on, and appends too once there is room again.
+    /// The device takes less than is sent; the same batch may succeed a moment later.
     #[error(
-        "the disk is full: {used_percent} % used, sends stop at {limit_percent} % (diskSpaceWarningLevelRatio)"
+        "fsync takes {sync_ms} ms, and {dirty} bytes of the log await it, the limit is {dirty_limit} (commitLogDirtyBytesMax); this send has waited {waited_ms} ms, the limit is {limit_ms} (osPageCacheBusyTimeOutMills)"
     )]
-    DiskFull {
-        /// Used share of the disk that holds the log.
-        used_percent: u32,
-        /// Share at which appends stop.
-        limit_percent: u32,
+    Behind {
+        /// How long the last sync took, or the present one has taken until now.
+        sync_ms: u64,
+        /// Bytes that are appended and not synced.
+        dirty: u64,
+        /// How many may be.
+        dirty_limit: u64,
+        /// How long the batch has waited.
+        waited_ms: u64,
+        /// How long it may.
+        limit_ms: u64,
     },
+    /// The disk has no room. Reads go on, and appends too once there is room again.
+    #[error("the disk is full: {0}")]
+    DiskFull(Shortage),
     /// A record, or a group that must stay together, is larger than what fits into one segment.
     #[error(
         "a record or batch of {size} bytes does not fit, the limit is {limit} (mappedFileSizeCommitLog)"
@@ -65,6 +76,9 @@ pub enum ReadError {
         /// Most waiting reads.
         limit: usize,
     },
+    /// There is no memory for what is read.
+    #[error(transparent)]
+    Memory(#[from] env::memory::Full),
     /// The store is closed.
     #[error("the store is closed")]
     Closed,
@@ -84,6 +98,9 @@ pub enum OpenError {
     /// Another process, ours or Java's, has the directory.
     #[error("{0} is in use by another process (its file `lock` is locked)")]
     Locked(PathBuf),
+    /// Another server has the commit log's directory.
+    #[error("{0} is in use by another server (storePathCommitLog)")]
+    LogLocked(PathBuf),
     /// A file does not have the configured size.
     #[error("{path} has {len} bytes, but {key} is {configured}")]
     FileSize {

@@ -25,7 +25,7 @@ use crate::store::Inner;
 use crate::wait::{Signal, Ticket, WaitList};
 
 /// The flusher's state.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Flush {
     signal: Signal,
     /// Messages that become visible when they are durable, in log order; with synchronous flush only.
@@ -36,6 +36,8 @@ pub(crate) struct Flush {
     claimed: AtomicU64,
     /// Duration of the last sync, ms.
     last_ms: AtomicU64,
+    /// When the present sync began, ms of the clock; `u64::MAX` while there is none.
+    began_ms: AtomicU64,
 }
 
 /// A queue whose messages below `max` become visible when the log is durable up to `end`.
@@ -44,6 +46,19 @@ pub(crate) struct Unsynced {
     pub(crate) queue: Arc<Queue>,
     pub(crate) max: u64,
     pub(crate) end: u64,
+}
+
+impl Default for Flush {
+    fn default() -> Flush {
+        Flush {
+            signal: Signal::default(),
+            unsynced: Mutex::default(),
+            waiters: WaitList::default(),
+            claimed: AtomicU64::new(0),
+            last_ms: AtomicU64::new(0),
+            began_ms: AtomicU64::new(u64::MAX),
+        }
+    }
 }
 
 impl Flush {
@@ -57,13 +72,11 @@ impl Flush {
         self.waiters.wake_all();
     }
 
-    /// What makes appends wait, for an error.
-    pub(crate) fn slow_cause(&self) -> &'static str {
-        if self.last_ms.load(Ordering::Relaxed) > 200 {
-            "the disk syncs slowly (fsync), and the bytes that may await it are used up (commitLogDirtyBytesMax)"
-        } else {
-            "more is appended than the disk takes (commitLogDirtyBytesMax)"
-        }
+    /// How long the last sync took, or the present one has taken, if that is longer; ms.
+    pub(crate) fn sync_ms(&self, now: Duration) -> u64 {
+        let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        let present = now.saturating_sub(self.began_ms.load(Ordering::Relaxed));
+        present.max(self.last_ms.load(Ordering::Relaxed))
     }
 }
 
@@ -112,11 +125,15 @@ impl Inner {
             return;
         }
         let begin = self.env.clock.mono();
-        if let Err(error) = self.sync_range(&mark, end) {
+        self.flush.began_ms.store(begin.as_millis() as u64, Ordering::Relaxed);
+        let synced = self.sync_range(&mark, end);
+        self.flush.began_ms.store(u64::MAX, Ordering::Relaxed);
+        if let Err(error) = synced {
             self.stop(&format!("cannot sync the commit log: {error}"));
             return;
         }
         let took = self.env.clock.mono().saturating_sub(begin);
+        self.metrics.synced(took);
         self.flush.last_ms.store(took.as_millis() as u64, Ordering::Relaxed);
         self.flush.claimed.store(durable, Ordering::Relaxed);
         self.set_durable(end);
@@ -127,11 +144,14 @@ impl Inner {
         let segments = self.log.segments();
         // The reference fills a segment to its last bytes: no mark may be written over its records.
         if let Some(segment) = segments.find(end - 1).filter(|s| end <= s.capacity_end()) {
-            mark.write(&segment.file, segment.size)?;
+            mark.write(&*segment.file.keep()?, segment.size)?;
         }
         let overlaps = |base: u64, segment_end: u64| base < end && segment_end > mark.durable;
         for segment in segments.0.iter().filter(|segment| overlaps(segment.base, segment.end())) {
             segment.file.sync_data()?;
+            if segment.end() <= end {
+                segment.file.close();
+            }
         }
         Ok(())
     }

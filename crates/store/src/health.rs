@@ -1,11 +1,12 @@
 //! Whether the store takes appends, and the watermarks of the log.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
 use crate::error::AppendError;
+use crate::room::Shortage;
 use crate::wait::WaitList;
 
 /// What stands in the way of appends.
@@ -17,9 +18,8 @@ pub(crate) struct Health {
     /// Whether the log failed, as opposed to being closed.
     failed: AtomicBool,
     stopped: Mutex<Option<Arc<str>>>,
-    /// Used share of the disk while it is full, percent; 0 otherwise.
-    full_percent: AtomicU8,
-    full_limit: AtomicU8,
+    /// What is missing while the disk is full.
+    full: Mutex<Option<Shortage>>,
     /// Tasks that wait for the store to stop.
     pub(crate) watchers: WaitList,
 }
@@ -31,13 +31,7 @@ impl Health {
             return Ok(());
         }
         self.check_running()?;
-        match self.full_percent.load(Ordering::Relaxed) {
-            0 => Ok(()),
-            used => Err(AppendError::DiskFull {
-                used_percent: used.into(),
-                limit_percent: self.full_limit.load(Ordering::Relaxed).into(),
-            }),
-        }
+        self.full.lock().map_or(Ok(()), |shortage| Err(AppendError::DiskFull(shortage)))
     }
 
     /// Why nothing will ever be appended again.
@@ -75,18 +69,12 @@ impl Health {
         first
     }
 
-    /// Stops appending while the disk is `used` percent full, or allows it again.
-    pub(crate) fn set_full(&self, used: Option<u32>, limit: u32) {
-        let percent = |value: u32| u8::try_from(value.clamp(1, 100)).unwrap_or(100);
-        self.full_limit.store(percent(limit), Ordering::Relaxed);
-        self.full_percent.store(used.map_or(0, percent), Ordering::Relaxed);
+    /// Stops appending while the disk is full, or allows it again. Returns whether it was full.
+    pub(crate) fn set_full(&self, shortage: Option<Shortage>) -> bool {
         let stopped = self.stopped.lock();
-        self.troubled.store(used.is_some() || stopped.is_some(), Ordering::Release);
-    }
-
-    /// Whether appends are refused because the disk is full.
-    pub(crate) fn is_full(&self) -> bool {
-        self.full_percent.load(Ordering::Relaxed) != 0
+        let was = std::mem::replace(&mut *self.full.lock(), shortage);
+        self.troubled.store(shortage.is_some() || stopped.is_some(), Ordering::Release);
+        was.is_some()
     }
 
     /// Tells the threads to end.

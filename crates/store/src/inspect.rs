@@ -26,6 +26,7 @@ use crate::queue::files::{self, Files, FilesShared};
 use crate::queue::{Queues, Read, Unit};
 use crate::scan::{Found, Scan};
 use crate::segment::{Segment, Segments};
+use crate::segment_file::SegmentFile;
 use crate::settings::StoreSettings;
 
 /// Most problems that a report lists; it counts the others.
@@ -335,8 +336,7 @@ fn open_segments(disk: &Disk, dir: &Path) -> Result<Segments, OpenError> {
         if entry.len == 0 {
             continue;
         }
-        let file = disk.open(&path).map_err(OpenError::io(&path))?;
-        segments.0.push(Arc::new(Segment::new(base, entry.len, file, path)));
+        segments.0.push(Arc::new(Segment::new(base, entry.len, SegmentFile::new(disk, path))));
     }
     Ok(segments)
 }

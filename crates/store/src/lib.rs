@@ -29,20 +29,25 @@ mod load;
 mod log;
 mod look;
 mod mark;
+mod metrics;
 mod open;
 mod persist;
 mod queue;
 mod read;
+mod readers;
 mod recover;
 mod retention;
+mod room;
 mod scan;
 mod search;
 mod segment;
+mod segment_file;
 mod settings;
 mod state;
 mod store;
 mod wait;
 
+pub use self::metrics::Metrics;
 pub use append::Append;
 pub use background::Task;
 pub use batch::{Appended, Batch, NewRecord};
@@ -56,8 +61,10 @@ pub use index::{Keys, Lookup};
 pub use look::{Counters, QueueUnit, Spaces, Waiting};
 pub use queue::{Arrived, Queue};
 pub use read::{ColdGet, Get, Got, GotStatus, Want};
+pub use readers::{Reader, Readers};
+pub use room::Shortage;
 pub use search::Bound;
-pub use settings::{FlushDiskType, LogPath, StoreSettings};
+pub use settings::{DiskFullPolicy, FlushDiskType, Hours, LogPath, StoreSettings};
 pub use store::Store;
 
 #[cfg(test)]

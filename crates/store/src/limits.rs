@@ -16,6 +16,10 @@ pub const MARK_BYTES: u64 = 1024;
 /// Most batches that wait to be appended.
 pub const PENDING_BATCHES: usize = 4096;
 
+/// A batch that held more than this is not used again: what a read of a connection needs at most, and
+/// room for its entries.
+pub const SPARE_BATCH_BYTES: usize = 1 << 20;
+
 /// Most bytes of batches that wait to be appended.
 pub const PENDING_BYTES: usize = 64 << 20;
 
@@ -58,6 +62,9 @@ pub const INDEX_QUEUE: usize = 1 << 20;
 /// Most messages that one query by key returns (`maxMsgsNumBatch`).
 pub const QUERY_MESSAGES: usize = 64;
 
+/// Most bytes that one query by key returns: what fits into one frame of 16 MiB.
+pub const QUERY_BYTES: usize = (16 << 20) - (64 << 10);
+
 /// Most bytes of a record that a scan of the log takes for one: the reference's largest setting is lower.
 pub const SCANNED_RECORD_BYTES: usize = 64 << 20;
 
@@ -66,6 +73,9 @@ pub const BLANK_UNITS: u64 = 64 << 10;
 
 /// Log bytes between two checkpoints, at most: what recovery has to read after a power cut.
 pub const CHECKPOINT_BYTES: u64 = 256 << 20;
+
+/// Most queues that the log names for one deleted segment, and most groups for each of them.
+pub const LOSSES_LOGGED: usize = 100;
 
 /// Milliseconds between two checkpoints, at most, while anything changes.
 pub const CHECKPOINT_MS: u64 = 10_000;

@@ -13,6 +13,7 @@ use crate::error::OpenError;
 use crate::queue::files::{self, Files};
 use crate::queue::{Queues, Read, Unit};
 use crate::segment::{Segment, Segments};
+use crate::segment_file::SegmentFile;
 
 /// Refuses directories whose data lies in RocksDB or in queue files of another kind (store format §6,
 /// §17).
@@ -73,8 +74,7 @@ pub(crate) fn segments(disk: &Disk, dir: &Path, size: u64) -> Result<Segments, O
             );
             return Err(OpenError::Foreign { path, problem });
         }
-        let file = disk.open(&path).map_err(OpenError::io(&path))?;
-        segments.0.push(Arc::new(Segment::new(base, size, file, path)));
+        segments.0.push(Arc::new(Segment::new(base, size, SegmentFile::new(disk, path))));
     }
     Ok(segments)
 }

@@ -6,6 +6,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use parking_lot::Mutex;
 
 use crate::error::ReadError;
 use crate::segment::{Maps, Segment, Segments};
+use crate::settings::StoreSettings;
 
 /// Files and reading of the commit log.
 #[derive(Debug)]
@@ -25,6 +27,8 @@ pub(crate) struct Log {
     /// A created segment that follows the last one. Also held by whoever changes the list.
     spare: Mutex<Option<Arc<Segment>>>,
     maps: Maps,
+    /// Whether the last file that was wanted had no room.
+    lacking: AtomicBool,
 }
 
 /// Bytes of the log, or where to get them from the device.
@@ -35,8 +39,9 @@ pub(crate) enum Slice {
 
 impl Log {
     pub(crate) fn new(disk: Disk, dir: PathBuf, segment_bytes: u64, segments: Segments) -> Log {
-        let (spare, maps) = Default::default();
-        Log { disk, dir, segment_bytes, segments: ArcSwap::from_pointee(segments), spare, maps }
+        let (spare, maps, lacking) = Default::default();
+        let segments = ArcSwap::from_pointee(segments);
+        Log { disk, dir, segment_bytes, segments, spare, maps, lacking }
     }
 
     /// The segments at this moment.
@@ -52,7 +57,7 @@ impl Log {
     /// The segment that starts at `base`, at the end of the list: the one there, which a failed write may
     /// have added before the tail got that far, the spare one, or a new one. Called by one thread at a
     /// time, the owner of the tail.
-    pub(crate) fn extend(&self, base: u64) -> io::Result<Arc<Segment>> {
+    pub(crate) fn extend(&self, base: u64, settings: &StoreSettings) -> io::Result<Arc<Segment>> {
         if let Some(segment) = self.segments.load().find(base) {
             return Ok(Arc::clone(segment));
         }
@@ -61,7 +66,7 @@ impl Log {
         let mut spare = self.spare.lock();
         let segment = match spare.take().filter(|spare| spare.base == base) {
             Some(segment) => segment,
-            None => Arc::new(Segment::create(&self.disk, &self.dir, base, self.segment_bytes)?),
+            None => self.create(base, settings)?,
         };
         let mut segments = Segments::clone(&self.segments.load());
         assert!(
@@ -73,23 +78,41 @@ impl Log {
         Ok(segment)
     }
 
-    /// Creates the segment after the last one, unless there is one.
-    pub(crate) fn prepare_spare(&self) -> io::Result<()> {
+    /// Creates the segment after the last one, or the first, unless there is one.
+    pub(crate) fn prepare_spare(&self, settings: &StoreSettings) -> io::Result<()> {
         let mut spare = self.spare.lock();
-        let Some(base) = self.segments.load().0.last().map(|last| last.end()) else {
-            return Ok(());
-        };
+        let base = self.segments.load().0.last().map_or(0, |last| last.end());
         if spare.as_ref().is_none_or(|spare| spare.base != base) {
-            let segment = Segment::create(&self.disk, &self.dir, base, self.segment_bytes)?;
-            *spare = Some(Arc::new(segment));
+            *spare = Some(self.create(base, settings)?);
         }
         Ok(())
+    }
+
+    /// Creates a segment, if the reserve remains.
+    fn create(&self, base: u64, settings: &StoreSettings) -> io::Result<Arc<Segment>> {
+        let made = crate::room::require(&self.disk, &self.dir, settings)
+            .and_then(|()| Segment::create(&self.disk, &self.dir, base, self.segment_bytes));
+        let full = |error: &io::Error| {
+            matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+        };
+        self.lacking.store(made.as_ref().is_err_and(full), Ordering::Release);
+        made.map(Arc::new)
+    }
+
+    /// Whether the last segment that was wanted had no room.
+    pub(crate) fn is_lacking(&self) -> bool {
+        self.lacking.load(Ordering::Acquire)
+    }
+
+    /// Bytes of the segments.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.segments.load().0.len() as u64 * self.segment_bytes
     }
 
     /// Removes the spare segment: a closed log ends with its last used file, as the reference's does.
     pub(crate) fn remove_spare(&self) -> io::Result<()> {
         match self.spare.lock().take() {
-            Some(spare) => self.disk.remove(&spare.path),
+            Some(spare) => self.disk.remove(spare.file.path()),
             None => Ok(()),
         }
     }
@@ -100,10 +123,14 @@ impl Log {
         let _changing = self.spare.lock();
         let mut segments = Segments::clone(&self.segments.load());
         assert!(segments.0.len() > 1, "the segment that is written is never deleted");
+        // An earlier removal that a failed sync left undone must not come back after this one: a log has
+        // no gaps.
+        self.disk.sync_dir(&self.dir)?;
         let first = segments.0.remove(0);
+        // The name first: while it is there, the segment is the first of the log, and is tried again.
+        self.disk.remove(first.file.path())?;
         self.segments.store(Arc::new(segments));
         self.maps.forget(&first);
-        self.disk.remove(&first.path)?;
         self.disk.sync_dir(&self.dir)
     }
 
@@ -115,7 +142,7 @@ impl Log {
         if offset + len > segment.end() {
             return Ok(None);
         }
-        let map = self.maps.get(segment).map_err(ReadError::io(&segment.path))?;
+        let Some(map) = self.map(segment)? else { return Ok(None) };
         let start = offset - segment.base;
         if map.resident(start..start + len) {
             Ok(Some(Slice::Resident(map.slice(start..start + len))))
@@ -124,9 +151,9 @@ impl Log {
         }
     }
 
-    /// The map of a segment.
-    pub(crate) fn map(&self, segment: &Arc<Segment>) -> Result<env::disk::Map, ReadError> {
-        self.maps.get(segment).map_err(ReadError::io(&segment.path))
+    /// The map of a segment; `None` if it has been deleted.
+    pub(crate) fn map(&self, segment: &Arc<Segment>) -> Result<Option<env::disk::Map>, ReadError> {
+        unless_deleted(segment, self.maps.get(segment))
     }
 
     /// Reads like [`Log::slice`], but waits for the device where needed.
@@ -134,17 +161,29 @@ impl Log {
         match self.slice(offset, len)? {
             None => Ok(None),
             Some(Slice::Resident(bytes)) => Ok(Some(bytes)),
-            Some(Slice::Cold(segment)) => read_cold(&segment, offset, len).map(Some),
+            Some(Slice::Cold(segment)) => read_cold(&segment, offset, len),
         }
     }
 }
 
-/// Reads bytes of a segment into memory of their own, waiting for the device.
-pub(crate) fn read_cold(segment: &Segment, offset: u64, len: u64) -> Result<Bytes, ReadError> {
+/// Reads bytes of a segment into memory of their own, waiting for the device; `None` if it has been
+/// deleted.
+pub(crate) fn read_cold(
+    segment: &Segment,
+    offset: u64,
+    len: u64,
+) -> Result<Option<Bytes>, ReadError> {
     let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
     let read = segment.file.read_exact_at(&mut bytes, offset - segment.base);
-    read.map_err(ReadError::io(&segment.path))?;
-    Ok(bytes.into())
+    Ok(unless_deleted(segment, read)?.map(|()| bytes.into()))
+}
+
+/// A segment may be deleted while somebody reads who found it in an earlier list.
+fn unless_deleted<T>(segment: &Segment, done: io::Result<T>) -> Result<Option<T>, ReadError> {
+    match done {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        done => done.map(Some).map_err(ReadError::io(segment.file.path())),
+    }
 }
 
 #[cfg(test)]
@@ -159,12 +198,13 @@ mod tests {
         const COUNT: usize = 300;
         let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::real());
         let log = Log::new(disk.clone(), dir.path().to_owned(), 4096, Segments::default());
+        let settings = StoreSettings::test_min(dir.path());
         let grown = std::sync::atomic::AtomicBool::new(false);
         let removed = std::thread::scope(|scope| {
             let keeper = scope.spawn(|| {
                 let mut removed = 0;
                 while !grown.load(std::sync::atomic::Ordering::Acquire) {
-                    log.prepare_spare().unwrap();
+                    log.prepare_spare(&settings).unwrap();
                     if log.segments().0.len() > 2 {
                         log.remove_first().unwrap();
                         removed += 1;
@@ -173,7 +213,7 @@ mod tests {
                 removed
             });
             for n in 0..COUNT as u64 {
-                log.extend(n * 4096).unwrap();
+                log.extend(n * 4096, &settings).unwrap();
             }
             grown.store(true, std::sync::atomic::Ordering::Release);
             keeper.join().unwrap()

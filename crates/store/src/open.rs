@@ -4,6 +4,7 @@ use std::path::Path;
 
 use arc_swap::ArcSwap;
 use env::Env;
+use env::disk::LockGuard;
 
 use crate::append::Appender;
 use crate::background::Background;
@@ -15,6 +16,7 @@ use crate::index::{Index, Layout, OpenAt};
 use crate::limits;
 use crate::load;
 use crate::log::Log;
+use crate::metrics::Metrics;
 use crate::persist::Persist;
 use crate::queue::{Queues, files::FilesShared};
 use crate::recover::{Left, Recovery, how_left};
@@ -32,7 +34,7 @@ pub(crate) fn open(env: Env, settings: StoreSettings) -> Result<Inner, OpenError
     let failed = |error| OpenError::Io { path: root.clone(), error };
     settings.check_log_dir(&disk)?;
     let log_dir = settings.log_dir();
-    let lock = prepare(&env, &root, &log_dir)?;
+    let locks = prepare(&env, &root, &log_dir)?;
     let boot_id = disk.boot_id().map_err(failed)?;
     let (mut state_file, state) = StateFile::open(&disk, &root).map_err(failed)?;
     let checkpoint = Checkpoint::read(&disk, &root).map_err(failed)?;
@@ -104,15 +106,20 @@ pub(crate) fn open(env: Env, settings: StoreSettings) -> Result<Inner, OpenError
         flush: Default::default(),
         retention: Default::default(),
         health: Health::default(),
+        metrics: Metrics::new(),
         keeper: Default::default(),
-        _lock: lock,
+        _locks: locks,
     };
     inner.checkpoint(false).map_err(failed)?;
     Ok(inner)
 }
 
 /// Creates the directories, locks the store and refuses what it cannot read.
-fn prepare(env: &Env, root: &Path, log_dir: &Path) -> Result<env::disk::LockGuard, OpenError> {
+fn prepare(
+    env: &Env,
+    root: &Path,
+    log_dir: &Path,
+) -> Result<(LockGuard, Option<LockGuard>), OpenError> {
     let disk = &env.disk;
     for dir in [root.to_owned(), log_dir.to_owned(), root.join("consumequeue")] {
         disk.create_dir_all(&dir).map_err(OpenError::io(&dir))?;
@@ -122,13 +129,30 @@ fn prepare(env: &Env, root: &Path, log_dir: &Path) -> Result<env::disk::LockGuar
         std::io::ErrorKind::WouldBlock => OpenError::Locked(root.to_owned()),
         _ => OpenError::Io { path: path.clone(), error },
     })?;
+    let log_lock = lock_log(disk, log_dir)?;
     load::refuse_foreign(disk, root)?;
     for dir in [root.parent(), Some(root), log_dir.parent()].into_iter().flatten() {
         if !dir.as_os_str().is_empty() {
             disk.sync_dir(dir).map_err(OpenError::io(dir))?;
         }
     }
-    Ok(lock)
+    Ok((lock, log_lock))
+}
+
+/// Locks the log's directory, which `storePathCommitLog` may name for two servers. No file can do it: the
+/// reference takes every file there for a part of the log.
+fn lock_log(disk: &env::Disk, log_dir: &Path) -> Result<Option<LockGuard>, OpenError> {
+    match disk.lock_dir(log_dir) {
+        Ok(lock) => Ok(Some(lock)),
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+            Err(OpenError::LogLocked(log_dir.to_owned()))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::Unsupported => {
+            tracing::warn!(dir = %log_dir.display(), "this file system cannot lock the commit log's directory: no other server may use it");
+            Ok(None)
+        }
+        Err(error) => Err(OpenError::Io { path: log_dir.to_owned(), error }),
+    }
 }
 
 /// The configured limit of bytes that await the device, or what suits the machine.

@@ -159,6 +159,7 @@ impl Inner {
         state.checkpoints = [state.checkpoints[1], *checkpoint];
         state.synced = state.synced.max(written.min(durable));
         state.closed = closed;
+        state.queues = if closed { self.queues.digest() } else { 0 };
         file.write(state, true)?;
         checkpoint.write(&self.env.disk, &self.settings.root)
     }
@@ -166,14 +167,15 @@ impl Inner {
     /// Writes and syncs everything; after the threads have ended.
     pub(crate) fn finish(&self) {
         // Whoever is appending sees that the store is closed, or is done before this returns.
-        drop(self.appender.lock());
+        // What a failed write left behind the end must not be taken for records of a closed log.
+        let scrubbed = self.scrub(&mut self.appender.lock());
         self.sync_log();
         // Once more for the mark that claims it: what follows may fail, and the state stay behind.
         self.sync_log();
         if self.health.has_failed() {
             return;
         }
-        let closed = self.write_derived().and_then(|()| {
+        let closed = scrubbed.and_then(|()| self.write_derived()).and_then(|()| {
             // Closed means that nothing is left to derive.
             if self.persist.0.lock().state.written < self.marks.appended() {
                 return Err(io::Error::other("keys could not be read back"));

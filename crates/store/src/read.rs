@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use env::memory::Hold;
 use smallvec::SmallVec;
 
 use crate::background::Task;
@@ -72,6 +73,8 @@ pub struct Got {
     pub bytes: usize,
     /// Whole records back to back, in queue order.
     pub slices: SmallVec<[Bytes; 32]>,
+    /// Set if the slices are copies; otherwise they are parts of mapped segments.
+    pub copied: Option<Hold>,
 }
 
 /// A read that is done, or waits for the device.
@@ -123,7 +126,7 @@ impl Inner {
             _ => (GotStatus::NoMatchedMessage, offset),
         };
         let slices = SmallVec::new();
-        let got = Got { status, next, min, max, messages: 0, bytes: 0, slices };
+        let got = Got { status, next, min, max, messages: 0, bytes: 0, slices, copied: None };
         if status != GotStatus::NoMatchedMessage {
             return Ok(Get::Ready(got));
         }
@@ -215,7 +218,11 @@ impl Inner {
             let inside = rest.iter().take_while(|(at, _)| inside.contains(at)).count();
             let (here, after) = rest.split_at(inside);
             rest = after;
-            let map = self.log.map(segment)?;
+            let Some(map) = self.log.map(segment)? else {
+                // Deleted just now; the reader thread finds what there is instead.
+                got.slices.clear();
+                return Ok(false);
+            };
             let cover = |(at, len): &Pick| at - segment.base..at + len - segment.base;
             // In the order of the log, unless the queue is damaged.
             let both = |a: Range<u64>, b: Range<u64>| a.start.min(b.start)..a.end.max(b.end);
@@ -238,6 +245,9 @@ impl Inner {
     /// Reads what was picked, waiting for the device.
     fn read_picks(&self, picks: Picks) -> Result<Got, ReadError> {
         let Picks { ranges, mut got } = picks;
+        let mut hold = Hold::new(&self.env.memory.waiting);
+        hold.try_set(got.bytes)?;
+        got.copied = Some(hold);
         for (at, len) in ranges {
             match self.log.read(at, len)? {
                 Some(bytes) => got.slices.push(bytes),

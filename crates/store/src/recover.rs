@@ -22,7 +22,7 @@ use crate::dispatch::{Derivation, Derived, queue_of};
 use crate::error::OpenError;
 use crate::limits;
 use crate::mark::Mark;
-use crate::queue::{Queue, Queues, Unit, files::zero_from};
+use crate::queue::{Queue, Queues, Unit};
 use crate::scan::{Found, Scan};
 use crate::segment::{Segment, Segments};
 use crate::state::{Checkpoint, State};
@@ -65,6 +65,8 @@ pub(crate) struct Plan {
     synced: u64,
     /// Log offset up to which records are kept without a checksum of their own.
     trusted: u64,
+    /// Digest of the queues, where they were closed.
+    queues: Option<u64>,
 }
 
 /// What recovery found.
@@ -111,21 +113,30 @@ impl Recovery<'_> {
         Ok(match left {
             // From what is synced, not from what is written: a later checkpoint syncs only the files
             // that its own process has written.
-            Left::Closed | Left::Crashed => Plan { left, start: synced, synced, trusted: u64::MAX },
+            Left::Closed | Left::Crashed => Plan {
+                left,
+                start: synced,
+                synced,
+                trusted: u64::MAX,
+                queues: state.filter(|state| state.closed).map(|state| state.queues),
+            },
             Left::PowerCut => {
-                Plan { left, start: synced, synced, trusted: self.last_durable(synced)? }
+                let trusted = self.last_durable(synced)?;
+                Plan { left, start: synced, synced, trusted, queues: None }
             }
             Left::ReferenceCrashed => {
                 let start = self.segment_before(checkpoint.safe_ms())?;
-                Plan { left, start, synced: start, trusted: u64::MAX }
+                Plan { left, start, synced: start, trusted: u64::MAX, queues: None }
             }
-            Left::ReferenceClosed => Plan { left, start: end, synced: end, trusted: u64::MAX },
+            Left::ReferenceClosed => {
+                Plan { left, start: end, synced: end, trusted: u64::MAX, queues: None }
+            }
         })
     }
 
     /// Recovers the directory.
     pub(crate) fn run(mut self, plan: Plan) -> Result<Recovered, OpenError> {
-        let Plan { left, mut start, synced, trusted } = plan;
+        let Plan { left, mut start, synced, trusted, queues } = plan;
         // Closed, all of it was synced.
         let doubt = left != Left::Closed;
         let queues_end = crate::load::queues(self.disk, self.queues, self.segments, start, doubt)?;
@@ -133,10 +144,16 @@ impl Recovery<'_> {
             let start_of = self.segments.find(queues_end).map(|segment| segment.base);
             start = start_of.unwrap_or(self.segments.min_offset());
         }
+        let digest_before = self.queues.digest();
         tracing::info!(?left, start, queues = self.queues.all().len(), "recovering the store");
         let failed = OpenError::io(self.root);
         let recovered = self.derive_from(start, synced.min(start), trusted, left);
         let recovered = recovered.map_err(failed)?;
+        // Someone has removed files: of a queue, since the store was closed, or all of them.
+        let changed = left == Left::Closed && queues.is_some_and(|digest| digest != digest_before);
+        if changed || (queues_end == 0 && start > self.segments.min_offset()) {
+            self.restore_queues(recovered.end).map_err(OpenError::io(self.root))?;
+        }
         for queue in self.queues.all() {
             queue.publish(queue.next(), &mut Vec::new());
         }
@@ -178,7 +195,7 @@ impl Recovery<'_> {
     fn last_durable(&self, synced: u64) -> io::Result<u64> {
         let mut durable = synced;
         for segment in self.segments.0.iter().filter(|segment| segment.end() > synced) {
-            for mark in Mark::read(&segment.file, segment.size)? {
+            for mark in Mark::read(&*segment.file.get()?, segment.size)? {
                 let here = mark.end > segment.base && mark.end <= segment.end();
                 if here && mark.durable <= mark.end {
                     durable = durable.max(mark.durable);
@@ -323,7 +340,7 @@ impl Recovery<'_> {
         while self.segments.0.len() > 1
             && let Some(last) = self.segments.0.pop_if(|last| last.base >= end)
         {
-            self.disk.remove(&last.path)?;
+            self.disk.remove(last.file.path())?;
             // One by one: a power cut may undo any of several, and leave a gap.
             self.disk.sync_dir(self.log_dir)?;
         }
@@ -352,7 +369,8 @@ impl Recovery<'_> {
                 // over the other, which is then all that the disk has: the newest is made durable first.
                 rewrite(segment, segment.capacity_end(), segment.end())?;
                 segment.file.sync_data()?;
-                Mark { durable: end, end, checksum: 0 }.write(&segment.file, segment.size)?;
+                Mark { durable: end, end, checksum: 0 }
+                    .write(&*segment.file.keep()?, segment.size)?;
                 segment.file.sync_data()
             }
             _ => Ok(()),
@@ -378,6 +396,27 @@ impl Recovery<'_> {
             end,
             "consume queues lack messages and are derived again"
         );
+        let lacking = |topic: &str, id| gaps.0.contains(&(topic.to_owned(), id));
+        self.derive_missing(start, end, &lacking, false)?;
+        self.queues.write_out()
+    }
+
+    /// Derives queues again that are not as they were left, up to the end of the log, which stays.
+    fn restore_queues(&self, end: u64) -> io::Result<()> {
+        tracing::warn!("consume queues are not as they were left, and are derived again");
+        self.derive_missing(self.segments.min_offset(), end, &|_, _| true, true)?;
+        self.queues.write_out()
+    }
+
+    /// Derives what the queues lack that are `wanted`, from the records between two log offsets; with
+    /// `starts`, also what they lack before their first unit.
+    fn derive_missing(
+        &self,
+        start: u64,
+        end: u64,
+        wanted: &dyn Fn(&str, u32) -> bool,
+        starts: bool,
+    ) -> io::Result<()> {
         let mut scan = Scan::new(self.segments, self.segments.find(start).map_or(end, |s| s.base));
         let mut hashes = Vec::new();
         while scan.at < end {
@@ -391,18 +430,29 @@ impl Recovery<'_> {
                 }
             };
             let Some((topic, id)) = queue_of(&view) else { continue };
-            if !gaps.0.contains(&(topic.to_owned(), id)) {
+            if !wanted(topic, id) {
+                continue;
+            }
+            if self.check_bodies && view.verify_body().is_err() {
+                let (queue, offset) = (view.queue_id(), view.queue_offset());
+                tracing::error!(topic, queue, offset, "a damaged message is left out");
                 continue;
             }
             let queue = self.queues.get(topic, id);
             let derivation = Derivation::of(&view, &queue, self.delays, &mut hashes);
+            if starts && derivation.queued && derivation.queue_offset < queue.first() {
+                self.queues.restart(&queue, derivation.queue_offset)?;
+            }
             if derivation.queued && derivation.queue_offset >= queue.next() {
                 self.queues.skip_to(&queue, derivation.queue_offset)?;
                 queue.assign();
                 queue.push(derivation.queue_offset, derivation.unit);
             }
+            if self.queues.shared.backlog.units() > limits::UNITS_WAKE {
+                self.queues.write_out()?;
+            }
         }
-        self.queues.write_out()
+        Ok(())
     }
 }
 
@@ -438,7 +488,8 @@ fn clear_behind(segment: &Segment, from: u64, left: Left) -> io::Result<()> {
         Left::PowerCut => marks,
         Left::ReferenceClosed | Left::ReferenceCrashed => segment.size,
     };
-    zero_from(&segment.file, from, to.max(from))
+    // Whatever they read as: zeros that a failed sync lost are not on the disk.
+    segment.file.keep()?.zero(from, to.saturating_sub(from))
 }
 
 /// Queues whose next message in the log is not the next one of the queue.

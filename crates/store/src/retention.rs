@@ -1,129 +1,201 @@
-//! Room on the disk: deleting old segments, and refusing appends before the disk is full.
+//! Deleting old segments, by the keeper and on request.
 //!
-//! Rules of the reference (store format §21): segments past `fileReservedTime` go at the hours of
-//! `deleteWhen`, or at any hour above `diskMaxUsedSpaceRatio`; above `diskSpaceCleanForciblyRatio` the
-//! oldest go whatever their age; above `diskSpaceWarningLevelRatio` appends are refused. A segment's age
-//! is that of its file's last change, and the one that is written never goes. What the log loses,
-//! consume queues and index lose after it.
+//! Always the oldest, as long as there is a reason (`docs/design/disk-space.md`): past `fileReservedTime`
+//! at the hours of `deleteWhen`, or at any hour when room is short; beyond `fileReservedBytes`; before
+//! its time by `diskFullPolicy` when room is short, or above the reference's ratios where they are set. A
+//! segment's age is that of its file's last change, and the one that is written never goes. What the log
+//! loses, consume queues and index lose after it.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use crate::queue::Unit;
+use crate::readers::{Losses, Readers};
+use crate::settings::{DiskFullPolicy, StoreSettings};
 use crate::store::Inner;
 
-/// When the keeper looks next.
-#[derive(Debug, Default)]
-pub(crate) struct Retention(Mutex<Next>);
+/// When the keeper looks next, and what it has to know.
+#[derive(Default)]
+pub(crate) struct Retention {
+    next: Mutex<Next>,
+    /// Whether an append was refused because the log could not grow.
+    pub(crate) blocked: AtomicBool,
+    /// Who has consumed what.
+    pub(crate) readers: OnceLock<Arc<Readers>>,
+}
+
+impl std::fmt::Debug for Retention {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Retention").field("next", &self.next).finish_non_exhaustive()
+    }
+}
 
 #[derive(Debug, Default)]
 struct Next {
-    space: Duration,
+    look: Duration,
     delete: Duration,
 }
 
-/// Time between looks at the free space while appends are refused, or might have to be.
-const LOOK_AT_SPACE: Duration = Duration::from_secs(1);
+/// Time between looks at the disk: sends go on so soon after there is room again.
+const LOOK: Duration = Duration::from_secs(1);
 /// Batches that a deletion on request is made of at most, as in the reference.
 const BATCHES_ON_REQUEST: u32 = 20;
+
+/// What a deletion is for.
+#[derive(Debug, Clone, Copy)]
+enum Pass {
+    /// The keeper's; `hour` says whether it is one of `deleteWhen`.
+    Regular { hour: bool },
+    /// Someone asked for what is past its time.
+    Asked,
+}
+
+/// Why a segment goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Why {
+    /// It is past `fileReservedTime`.
+    Expired,
+    /// The log is longer than `fileReservedBytes`.
+    Bytes,
+    /// The partition is used beyond a ratio of the reference that is set.
+    Ratio,
+    /// There is no room, and `diskFullPolicy` lets it go.
+    Room,
+}
+
+impl Retention {
+    /// Makes the next look come at once.
+    pub(crate) fn look_now(&self) {
+        self.next.lock().look = Duration::ZERO;
+    }
+}
 
 impl Inner {
     /// Looks at the disk, when it is time to.
     pub(crate) fn keep_disk(&self) {
         let now = self.env.clock.mono();
-        let mut next = self.retention.0.lock();
-        if now < next.space {
+        let mut next = self.retention.next.lock();
+        if now < next.look {
             return;
         }
-        next.space = now + LOOK_AT_SPACE;
-        let kept = self.look_at_space().and_then(|used| {
-            if now < next.delete && !self.health.is_full() {
-                return Ok(());
-            }
-            next.delete = now + Duration::from_millis(self.live.load().retention_interval_ms);
-            self.delete_old(used)
-        });
-        if let Err(error) = kept {
+        next.look = now + LOOK;
+        if let Err(error) = self.look_after_disk(&mut next, now) {
             tracing::error!(%error, "cannot look after the disk's free space");
         }
     }
 
-    /// Refuses appends while the disk is too full. Returns its used share, percent.
-    fn look_at_space(&self) -> io::Result<u32> {
-        // They may be different disks (`storePathCommitLog`). The fuller one decides: queues go with
-        // the segments that they lead to.
-        let (mut used, mut none_free) = (0, false);
-        for dir in [&self.log.dir, &self.settings.root] {
-            let space = self.env.disk.space(dir)?;
-            // Of what this process could have, as `df` and the reference count: the system keeps a part.
-            let usable = space.used.saturating_add(space.free).max(1);
-            let percent = space.used.saturating_mul(100) / usable;
-            used = used.max(u32::try_from(percent).unwrap_or(100));
-            none_free |= space.free == 0;
+    fn look_after_disk(&self, next: &mut Next, now: Duration) -> io::Result<()> {
+        let settings = self.live.load();
+        // First, as others may have made room.
+        self.try_again();
+        let room = self.room(&settings)?;
+        if now >= next.delete || room.tight || room.shortage.is_some() {
+            next.delete = now + Duration::from_millis(settings.retention_interval_ms);
+            self.delete_old(&settings)?;
+            self.try_again();
         }
-        let limit = self.live.load().disk_full_percent;
-        let full = used > limit || none_free;
-        if full != self.health.is_full() {
-            tracing::warn!(
-                used_percent = used,
-                limit_percent = limit,
-                refusing = full,
-                "free space of the disk"
-            );
-        }
-        self.health.set_full(full.then_some(used), limit);
-        Ok(used)
+        self.set_full(self.room(&settings)?.shortage);
+        Ok(())
     }
 
-    /// Deletes segments whose time has come.
-    pub(crate) fn delete_old(&self, used_percent: u32) -> io::Result<()> {
-        let settings = self.live.load();
-        let now = self.env.clock.wall_ms();
-        let hour = u32::try_from(now.rem_euclid(86_400_000) / 3_600_000).unwrap_or(0);
-        let hours = settings.delete_when.split(';');
-        let is_hour = hours.filter_map(|text| text.trim().parse().ok()).any(|at: u32| at == hour);
-        let force = settings.clean_forcibly && used_percent > settings.disk_force_percent;
-        if !is_hour && used_percent <= settings.disk_clean_percent && !force {
-            return Ok(());
+    /// Makes the segment that had no room before, if that is what stands in the way.
+    fn try_again(&self) {
+        if self.log.is_lacking() {
+            self.prepare_spare();
         }
-        self.delete_first(settings.delete_batch, force)
+        if !self.log.is_lacking() {
+            self.retention.blocked.store(false, Ordering::Release);
+        }
+    }
+
+    /// Makes the next segment ahead of its time, if there is room.
+    pub(crate) fn prepare_spare(&self) {
+        match self.log.prepare_spare(&self.live.load()) {
+            Ok(()) => {}
+            // Known now; the next look makes room, or says that there is none.
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => {}
+            Err(error) => tracing::warn!(%error, "cannot create a spare commit log file"),
+        }
+    }
+
+    /// Deletes segments whose time has come, one batch.
+    pub(crate) fn delete_old(&self, settings: &StoreSettings) -> io::Result<()> {
+        let hour = settings.delete_when.has(self.env.clock.local_hour());
+        self.delete_while(settings, settings.delete_batch, Pass::Regular { hour })
     }
 
     /// Deletes segments past their time, whatever the hour.
     pub(crate) fn delete_expired(&self) -> io::Result<()> {
         // The keeper deletes too, and one at a time is enough.
-        let _next = self.retention.0.lock();
-        let most = self.live.load().delete_batch.saturating_mul(BATCHES_ON_REQUEST);
-        self.delete_first(most, false)
+        let _next = self.retention.next.lock();
+        let settings = self.live.load();
+        let most = settings.delete_batch.saturating_mul(BATCHES_ON_REQUEST);
+        self.delete_while(&settings, most, Pass::Asked)
     }
 
     /// Deletes what refers to deleted segments only.
     pub(crate) fn clean_queues(&self) -> io::Result<()> {
-        let _next = self.retention.0.lock();
+        let _next = self.retention.next.lock();
         self.follow_log()
     }
 
-    /// Deletes the oldest segments, `most` of them, as long as they are past their time, or by `force`.
-    fn delete_first(&self, most: u32, force: bool) -> io::Result<()> {
-        let reserved_ms = i64::from(self.live.load().retention_hours) * 3_600_000;
+    /// Why the oldest segment goes now.
+    fn why(
+        &self,
+        settings: &StoreSettings,
+        pass: Pass,
+        expired: bool,
+        losses: &mut Losses<'_>,
+    ) -> io::Result<Option<Why>> {
+        let Pass::Regular { hour } = pass else { return Ok(expired.then_some(Why::Expired)) };
+        let room = self.room(settings)?;
+        let above = |limit: u32| limit != 0 && room.used_percent > limit;
+        if expired && (hour || room.tight || above(settings.disk_clean_percent)) {
+            return Ok(Some(Why::Expired));
+        }
+        if settings.retention_bytes != 0 && self.log.bytes() > settings.retention_bytes {
+            return Ok(Some(Why::Bytes));
+        }
+        if !settings.clean_forcibly {
+            return Ok(None);
+        }
+        if above(settings.disk_force_percent) || above(settings.disk_full_percent) {
+            return Ok(Some(Why::Ratio));
+        }
+        let lets_go = room.tight
+            && match settings.disk_full_policy {
+                DiskFullPolicy::DeleteOldest => true,
+                DiskFullPolicy::Reject => losses.are_none()?,
+            };
+        Ok(lets_go.then_some(Why::Room))
+    }
+
+    /// Deletes the oldest segments, `most` of them, as long as there is a reason.
+    fn delete_while(&self, settings: &StoreSettings, most: u32, pass: Pass) -> io::Result<()> {
+        let reserved_ms = i64::from(settings.retention_hours) * 3_600_000;
         let now = self.env.clock.wall_ms();
         let mut deleted = 0;
         for entry in self.env.disk.list(&self.log.dir)? {
-            let expired = entry.modified_ms.saturating_add(reserved_ms) <= now;
             let first = self.log.min_offset();
-            let is_first = entry.name == crate::segment::file_name(first);
-            if !is_first
-                || !(expired || force)
-                || deleted == most
-                || self.marks.dispatched() < first + self.log.segment_bytes
+            let end = first + self.log.segment_bytes;
+            if deleted == most
+                || entry.name != crate::segment::file_name(first)
+                || self.marks.dispatched() < end
                 || self.log.segments().0.len() < 2
             {
                 break;
             }
-            tracing::info!(segment = first, expired, "deleting a commit log file");
+            let mut losses = Losses::new(self, end);
+            let expired = entry.modified_ms.saturating_add(reserved_ms) <= now;
+            let Some(why) = self.why(settings, pass, expired, &mut losses)? else { break };
+            losses.report(first)?;
+            tracing::info!(segment = first, ?why, "deleting a commit log file");
             self.log.remove_first()?;
+            self.queues.set_log_min(self.log.min_offset());
             deleted += 1;
         }
         if deleted > 0 { self.follow_log() } else { Ok(()) }

@@ -66,6 +66,7 @@ impl Inner {
         let Some(index) = &self.derived.index else { return Ok(Vec::new()) };
         let max = max.min(limits::QUERY_MESSAGES);
         let (mut found, mut failed, mut last) = (Vec::new(), None, None);
+        let mut room = limits::QUERY_BYTES;
         let each = |offset: u64| {
             // A record with the same key twice has two items.
             if last.replace(offset) == Some(offset) {
@@ -73,6 +74,8 @@ impl Inner {
             }
             match self.record(offset) {
                 Ok(Some(record)) if is_meant(&record, topic, lookup, &stored_ms) => {
+                    let Some(left) = room.checked_sub(record.len()) else { return false };
+                    room = left;
                     found.push(record)
                 }
                 Ok(_) => {}

@@ -5,15 +5,16 @@
 //! made shorter, therefore it can be mapped for reading at any time.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwapOption;
 use env::Disk;
-use env::disk::{File, Map};
+use env::disk::Map;
 
 use crate::limits;
+use crate::segment_file::SegmentFile;
 
 /// One file of the commit log.
 #[derive(Debug)]
@@ -23,9 +24,7 @@ pub(crate) struct Segment {
     /// Its bytes.
     pub(crate) size: u64,
     /// The file.
-    pub(crate) file: File,
-    /// Where it lies.
-    pub(crate) path: PathBuf,
+    pub(crate) file: SegmentFile,
     map: ArcSwapOption<Map>,
     /// Tick of the last use of the map.
     used: AtomicU64,
@@ -38,8 +37,8 @@ pub(crate) fn file_name(base: u64) -> String {
 
 impl Segment {
     /// A segment whose file exists.
-    pub(crate) fn new(base: u64, size: u64, file: File, path: PathBuf) -> Segment {
-        Segment { base, size, file, path, map: ArcSwapOption::empty(), used: AtomicU64::new(0) }
+    pub(crate) fn new(base: u64, size: u64, file: SegmentFile) -> Segment {
+        Segment { base, size, file, map: ArcSwapOption::empty(), used: AtomicU64::new(0) }
     }
 
     /// Creates the file of a segment, with all its blocks, durably.
@@ -52,7 +51,7 @@ impl Segment {
             let _ = disk.remove(&path);
             return Err(error);
         }
-        Ok(Segment::new(base, size, file, path))
+        Ok(Segment::new(base, size, SegmentFile::created(disk, path, file)))
     }
 
     /// Log offset up to which records of ours go: behind it lie the durable marks.

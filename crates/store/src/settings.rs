@@ -18,6 +18,48 @@ env::choice! {
     }
 }
 
+env::choice! {
+    /// What becomes of messages that nobody has consumed when the disk is full (`diskFullPolicy`).
+    pub enum DiskFullPolicy {
+        /// They stay until `fileReservedTime` is over, and sends are refused.
+        Reject = "reject",
+        /// The oldest go.
+        DeleteOldest = "delete-oldest",
+    }
+}
+
+/// Hours of the day (`deleteWhen`), such as `04` or `01;13`; may be none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hours {
+    text: String,
+    hours: Vec<u32>,
+}
+
+impl Hours {
+    pub(crate) fn has(&self, hour: u32) -> bool {
+        self.hours.contains(&hour)
+    }
+}
+
+impl Value for Hours {
+    const KIND: &'static str = "hours of the day, 0 to 23, separated by ;";
+
+    fn parse(text: &str) -> Result<Hours, String> {
+        let mut hours = Vec::new();
+        for part in text.split(';').map(str::trim).filter(|part| !part.is_empty()) {
+            match part.parse() {
+                Ok(hour @ 0..24) => hours.push(hour),
+                _ => return Err(Hours::KIND.to_owned()),
+            }
+        }
+        Ok(Hours { text: text.trim().to_owned(), hours })
+    }
+
+    fn render(&self) -> String {
+        self.text.clone()
+    }
+}
+
 /// Where the commit log is (`storePathCommitLog`); empty for `commitlog` in the store's directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogPath(PathBuf);
@@ -67,13 +109,16 @@ env::settings! {
     "checkCRCOnRecover" => check_body_crc: bool = true, "whether recovery checks the checksum of bodies";
     "messageDelayLevel" => delay_levels: String = "1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h".to_owned(), "delays of the levels 1, 2, …";
     "fileReservedTime" => retention_hours: u32 = 72, range 0..=876_000, reload, "hours after which a commit log file may be deleted";
-    "deleteWhen" => delete_when: String = "04".to_owned(), reload, "hours of the day (UTC) at which old files are deleted, separated by ;";
+    "deleteWhen" => delete_when: Hours = Hours { text: "04".to_owned(), hours: vec![4] }, reload, "hours of the day, local time, at which old files are deleted, separated by ;";
+    "fileReservedBytes" => retention_bytes: u64 = 0, reload, "bytes of the commit log above which its oldest files are deleted, whatever the hour; 0: no bound";
     "cleanResourceInterval" => retention_interval_ms: u64 = 10_000, range 10..=3_600_000, reload, "milliseconds between looks at what may be deleted";
     "deleteFileBatchMax" => delete_batch: u32 = 10, range 1..=1000, reload, "commit log files deleted in one go";
     "cleanFileForciblyEnable" => clean_forcibly: bool = true, reload, "whether files are deleted before their time when the disk runs full";
-    "diskMaxUsedSpaceRatio" => disk_clean_percent: u32 = 75, range 1..=99, reload, "percentage of the disk above which files past their time are deleted at any hour";
-    "diskSpaceCleanForciblyRatio" => disk_force_percent: u32 = 85, range 1..=99, reload, "percentage of the disk above which the oldest files are deleted";
-    "diskSpaceWarningLevelRatio" => disk_full_percent: u32 = 90, range 1..=100, reload, "percentage of the disk above which sends are refused";
+    "diskReserveBytes" => disk_reserve_bytes: u64 = 0, reload, "bytes of the disk that stay free: sends are refused before they are touched; 0 is 2 %, at least 1 GiB and at most 10 %";
+    "diskFullPolicy" => disk_full_policy: DiskFullPolicy = DiskFullPolicy::Reject, reload, "what becomes of messages that groups have not consumed when the disk is full: kept, and sends are refused, or deleted, the oldest first";
+    "diskMaxUsedSpaceRatio" => disk_clean_percent: u32 = 0, range 0..=100, reload, "percentage of the disk above which files past their time are deleted at any hour; 0: not looked at";
+    "diskSpaceCleanForciblyRatio" => disk_force_percent: u32 = 0, range 0..=100, reload, "percentage of the disk above which the oldest files are deleted, consumed or not; 0: not looked at";
+    "diskSpaceWarningLevelRatio" => disk_full_percent: u32 = 0, range 0..=100, reload, "percentage of the disk above which sends are refused too; 0: not looked at";
     unused Durability "enableDLegerCommitLog" = "false";
     unused Durability "storeType" = "default";
     unused Durability "rocksdbCQDoubleWriteEnable" = "false";
@@ -92,9 +137,8 @@ impl StoreSettings {
             index_slots: 7,
             index_items: 16,
             flush_interval_ms: 20,
-            disk_full_percent: 100,
             // However full the disk is that the tests run on.
-            disk_clean_percent: 99,
+            disk_reserve_bytes: 1,
             clean_forcibly: false,
             ..StoreSettings::default()
         }

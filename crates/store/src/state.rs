@@ -5,9 +5,10 @@
 //! or when another program has used the directory since (its `checkpoint` is then another), recovery
 //! starts from the reference's files.
 //!
-//! Layout, big endian, in two sectors of 512 bytes written in turn (the valid one with the higher number
-//! counts): magic `APOGEEST`, version u32 = 2, flags u32 (1 = closed), number u64, written u64, synced
-//! u64, the checkpoint before and now 2 × 40 bytes, boot id 36 bytes, CRC-32 u32 of the 156 bytes before.
+//! Layout, big endian, in two sectors of 512 bytes, of which the one that survives a power cut is not
+//! written (the valid one with the higher number counts): magic `APOGEEST`, version u32 = 3, flags u32 (1 = closed), number u64, written u64, synced
+//! u64, the checkpoint before and now 2 × 40 bytes, boot id 36 bytes, digest of the queues u64, CRC-32 u32
+//! of the 164 bytes before. Version 2 had no digest; it is read as if there were no such file.
 
 use std::io;
 use std::path::Path;
@@ -16,8 +17,8 @@ use env::Disk;
 use env::disk::File;
 
 const MAGIC: &[u8; 8] = b"APOGEEST";
-const VERSION: u32 = 2;
-const SIZE: usize = 160;
+const VERSION: u32 = 3;
+const SIZE: usize = 168;
 const SECTOR: u64 = 512;
 const CHECKPOINT_BYTES: u64 = 4096;
 const CHECKPOINT_USED: usize = 40;
@@ -35,6 +36,8 @@ pub(crate) struct State {
     pub(crate) checkpoints: [Checkpoint; 2],
     /// Run of the machine.
     pub(crate) boot_id: String,
+    /// What [`crate::queue::Queues::digest`] was when the store was closed; 0 while it is open.
+    pub(crate) queues: u64,
 }
 
 impl State {
@@ -54,6 +57,11 @@ pub(crate) struct StateFile {
     file: File,
     number: u64,
     last: Option<State>,
+    /// The sector whose state survives a power cut. Only the other one is ever written: a torn write there
+    /// must not leave nothing but an older state, which may not know the checkpoint.
+    safe: u64,
+    /// The sector that was written last.
+    newest: u64,
 }
 
 impl StateFile {
@@ -64,40 +72,50 @@ impl StateFile {
         let file = disk.create(&dir.join("state"))?;
         disk.sync_dir(&dir)?;
         disk.sync_dir(root)?;
-        let mut newest: Option<(u64, State)> = None;
+        let mut newest: Option<(u64, u64, State)> = None;
         for sector in 0..2 {
             let mut bytes = [0; SIZE];
             let read = file.read_at(&mut bytes, sector * SECTOR)?;
             if read == SIZE
                 && let Some((number, state)) = decode(&bytes)
-                && newest.as_ref().is_none_or(|(known, _)| number > *known)
+                && newest.as_ref().is_none_or(|(known, ..)| number > *known)
             {
-                newest = Some((number, state));
+                newest = Some((number, sector, state));
             }
         }
-        let number = newest.as_ref().map_or(0, |(number, _)| *number);
-        let state = newest.map(|(_, state)| state);
-        Ok((StateFile { file, number, last: state.clone() }, state))
+        // It may be in the page cache only, where a sync has failed even as a clean page.
+        if let Some((number, sector, state)) = &newest {
+            file.write_at(&encode(*number, state), sector * SECTOR)?;
+            file.sync_data()?;
+        }
+        let (number, safe) = newest.as_ref().map_or((0, 0), |(number, at, _)| (*number, *at));
+        let state = newest.map(|(.., state)| state);
+        let last = state.clone();
+        Ok((StateFile { file, number, last, safe, newest: safe }, state))
     }
 
     /// Writes the state, if it is another than the last; with `sync`, durably.
     pub(crate) fn write(&mut self, state: &State, sync: bool) -> io::Result<()> {
         if self.last.as_ref() != Some(state) {
-            let number = self.number + 1;
-            let sector = number % 2;
-            self.file.write_at(&encode(number, state), sector * SECTOR)?;
-            // Only now: a write that failed may be torn, and the next one must not go over the other sector.
-            self.number = number;
-            self.last = Some(state.clone());
+            // Until it is written: a write that fails may be torn.
+            (self.last, self.newest) = (None, self.safe);
+            let sector = 1 - self.safe;
+            self.file.write_at(&encode(self.number + 1, state), sector * SECTOR)?;
+            self.number += 1;
+            (self.last, self.newest) = (Some(state.clone()), sector);
         }
-        if sync { self.file.sync_data() } else { Ok(()) }
+        if sync {
+            self.file.sync_data()?;
+            self.safe = self.newest;
+        }
+        Ok(())
     }
 }
 
 fn encode(number: u64, state: &State) -> [u8; SIZE] {
     let mut bytes = [0; SIZE];
     let boot_id = state.boot_id.as_bytes();
-    let parts: [&[u8]; 9] = [
+    let parts: [&[u8]; 8] = [
         MAGIC,
         &VERSION.to_be_bytes(),
         &u32::from(state.closed).to_be_bytes(),
@@ -106,13 +124,15 @@ fn encode(number: u64, state: &State) -> [u8; SIZE] {
         &state.synced.to_be_bytes(),
         &state.checkpoints[0].encode(),
         &state.checkpoints[1].encode(),
-        &boot_id[..boot_id.len().min(36)],
     ];
     let mut at = 0;
     for part in parts {
         bytes[at..at + part.len()].copy_from_slice(part);
         at += part.len();
     }
+    let boot_id = &boot_id[..boot_id.len().min(36)];
+    bytes[at..at + boot_id.len()].copy_from_slice(boot_id);
+    bytes[156..164].copy_from_slice(&state.queues.to_be_bytes());
     let crc = crc32fast::hash(&bytes[..SIZE - 4]);
     bytes[SIZE - 4..].copy_from_slice(&crc.to_be_bytes());
     bytes
@@ -131,6 +151,7 @@ fn decode(bytes: &[u8; SIZE]) -> Option<(u64, State)> {
         synced: u64_at(32)?,
         checkpoints: [Checkpoint::decode(&bytes[40..])?, Checkpoint::decode(&bytes[80..])?],
         boot_id: String::from_utf8_lossy(&bytes[120..156]).trim_end_matches('\0').to_owned(),
+        queues: u64_at(156)?,
     };
     Some((u64_at(16)?, state))
 }
@@ -223,7 +244,8 @@ mod tests {
 
     use super::*;
 
-    /// However often writing fails, and wherever each write ends, the last state that was written stays.
+    /// However often writing fails, and wherever each write ends, the last state that was synced stays, also
+    /// in a power cut, and is followed by the next one that can be written.
     #[test]
     fn failed_writes_leave_the_last_state() {
         for seed in 0..40 {
@@ -231,11 +253,20 @@ mod tests {
             disk.create_dir_all(root).unwrap();
             let (mut file, _) = StateFile::open(&disk, root).unwrap();
             let state = |written| State { written, ..State::default() };
-            (1..4).for_each(|written| file.write(&state(written), false).unwrap());
+            (1..4).for_each(|written| file.write(&state(written), true).unwrap());
+            (4..6).for_each(|written| file.write(&state(written), false).unwrap());
+            disk.sync_dir(Path::new("/s/apogee")).unwrap();
+            disk.sync_dir(root).unwrap();
+            disk.sync_dir(Path::new("/")).unwrap();
             disk.set_plan(FaultPlan { write_error: 1, ..FaultPlan::default() });
-            (4..8).for_each(|written| assert!(file.write(&state(written), false).is_err()));
-            let (_, left) = StateFile::open(&disk, root).unwrap();
+            (6..9).for_each(|written| assert!(file.write(&state(written), false).is_err()));
+            let disk = if seed % 2 == 0 { disk.crash() } else { disk.kill() };
+            disk.set_plan(FaultPlan::default());
+            let (mut file, left) = StateFile::open(&disk, root).unwrap();
             assert!(left.is_some_and(|state| state.written >= 3), "seed {seed}");
+            file.write(&state(9), false).unwrap();
+            let (_, left) = StateFile::open(&disk, root).unwrap();
+            assert_eq!(left, Some(state(9)), "seed {seed}");
         }
     }
 
@@ -249,7 +280,7 @@ mod tests {
         let boot_id = "0b6d3f5e-7c1a-4a7e-9d55-0123456789ab".to_owned();
         let checkpoints =
             [1, 2].map(|log_ms| Checkpoint { log_ms, confirmed: 9, ..Checkpoint::default() });
-        let old = State { written: 5, synced: 4, checkpoints, boot_id, closed: false };
+        let old = State { written: 5, synced: 4, checkpoints, boot_id, closed: false, queues: 7 };
         let new = State { written: 9, closed: true, ..old.clone() };
         file.write(&old, true).unwrap();
         file.write(&new, true).unwrap();

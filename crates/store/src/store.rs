@@ -24,9 +24,11 @@ use crate::health::{Health, Marks, Watermarks};
 use crate::index::Lookup;
 use crate::limits;
 use crate::log::Log;
+use crate::metrics::Metrics;
 use crate::persist::Persist;
 use crate::queue::{Queue, Queues};
 use crate::read::{Get, Want};
+use crate::readers::Readers;
 use crate::retention::Retention;
 use crate::search::Bound;
 use crate::settings::StoreSettings;
@@ -58,12 +60,14 @@ pub(crate) struct Inner {
     pub(crate) persist: Persist,
     pub(crate) retention: Retention,
     pub(crate) health: Health,
+    pub(crate) metrics: Metrics,
     pub(crate) background: Background,
     /// Wakes the keeper: a spare segment is wanted.
     pub(crate) keeper: Signal,
     /// Most bytes of the log that may await the device.
     pub(crate) dirty_limit: u64,
-    pub(crate) _lock: LockGuard,
+    /// Of the root directory, and of the log's.
+    pub(crate) _locks: (LockGuard, Option<LockGuard>),
 }
 
 /// The threads. Dropped without [`Store::close`], they end without writing anything more, as in a crash.
@@ -263,6 +267,14 @@ impl Store {
         self.inner.live.store(Arc::new(settings));
     }
 
+    /// Tells the store who consumes: a segment whose messages are not consumed stays while the disk is full,
+    /// unless `diskFullPolicy` is `delete-oldest`, and if it goes the log says who loses what. Until then
+    /// nothing counts as consumed. Only the first call counts.
+    pub fn set_readers(&self, readers: Arc<Readers>) {
+        // A second one has nothing to add: there is one broker.
+        let _ = self.inner.retention.readers.set(readers);
+    }
+
     /// Deletes log files past their time now, whatever the hour, and what refers to them. May wait for
     /// the device: from a task, call it through [`Store::background`].
     ///
@@ -328,8 +340,7 @@ impl Inner {
     pub(crate) fn write_failed(&self, error: &std::io::Error) -> AppendError {
         use std::io::ErrorKind::{QuotaExceeded, StorageFull};
         if matches!(error.kind(), StorageFull | QuotaExceeded) {
-            let limit_percent = self.live.load().disk_full_percent;
-            return AppendError::DiskFull { used_percent: 100, limit_percent };
+            return AppendError::DiskFull(self.run_out());
         }
         let reason = format!("cannot write the commit log: {error}");
         self.stop(&reason);
@@ -340,11 +351,11 @@ impl Inner {
     fn keep_until_stopped(&self) {
         while !self.health.is_closing() {
             let raised = self.keeper.wait(Duration::from_millis(50));
-            if raised
-                && !self.health.is_closing()
-                && let Err(error) = self.log.prepare_spare()
-            {
-                tracing::warn!(%error, "cannot create a spare commit log file");
+            if raised && !self.health.is_closing() {
+                self.prepare_spare();
+                if self.log.is_lacking() {
+                    self.retention.look_now();
+                }
             }
             self.flush.wake_waiters();
             self.expire_pending();

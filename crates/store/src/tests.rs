@@ -1,17 +1,23 @@
-//! The store as a whole, on small files.
+//! The store as a whole, on small files. Here: appending and reading; beside: by subject.
+
+mod format;
+mod log_dir;
+mod loss;
+mod recovery;
+mod slow;
+mod space;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use env::disk::FaultPlan;
-use env::{Disk, Env};
+use env::Env;
 use futures_util::FutureExt as _;
 use wire::record::{PropertyCrc, RecordHead, RecordView, RecordWriter};
 
 use crate::{
-    AppendError, Appended, Batch, Durability, FlushDiskType, Get, Got, GotStatus, Keys, Lookup,
-    NewRecord, Queue, Store, StoreSettings, Tags, Want,
+    AppendError, Appended, Batch, Get, Got, GotStatus, Keys, NewRecord, Queue, Store,
+    StoreSettings, Tags, Want,
 };
 
 pub(crate) const WANT: Want = Want { max_messages: 32, max_bytes: 1 << 20 };
@@ -127,7 +133,8 @@ fn round_trip() {
     store.close();
 }
 
-/// A group stays in one segment, the others go where they fit; what fits in no segment is refused.
+/// Store-format check 7: a group stays in one segment, the others go where they fit; what fits in no
+/// segment is refused.
 #[test]
 fn groups_and_sizes() {
     let dir = tempfile::tempdir().unwrap();
@@ -145,6 +152,20 @@ fn groups_and_sizes() {
     push(&mut batch, &queue, &[0; 3000], false);
     assert!(matches!(append(&store, batch), Err(AppendError::TooLarge { .. })));
     assert_eq!(bodies(&store, &queue, 0).len(), 40);
+}
+
+/// The first batch of a new log may fill several files.
+#[test]
+fn a_first_batch_of_several_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let queue = store.queue("t", 0);
+    let mut batch = Batch::new();
+    (0..10).for_each(|_| push(&mut batch, &queue, &[1; 1000], false));
+    let appended = append(&store, batch).unwrap();
+    let last = appended.offsets().last().unwrap();
+    assert!(last.0 == 9 && last.1 > 2 * 4096, "{last:?}");
+    assert_eq!(bodies(&store, &queue, 0).len(), 10);
 }
 
 /// Statuses and corrected offsets outside the queue.
@@ -267,249 +288,16 @@ fn fill(store: &Store, from: u32, to: u32) {
     }
 }
 
-/// A closed store opens as it was, goes on at the next offset, and a second opening changes nothing.
+/// A topic is deleted though one of its queues was only asked for and never written: such a queue has no
+/// directory.
 #[test]
-fn reopens_after_close() {
+fn a_queue_without_files_is_deleted() {
     let dir = tempfile::tempdir().unwrap();
-    let mut expected = Vec::new();
-    for round in 0..4 {
-        let store = open(dir.path());
-        assert_eq!(content(&store), expected);
-        fill(&store, round * 50, round * 50 + 50);
-        expected = content(&store);
-        let found = store.query("a", Lookup::Key("k4"), 0..=i64::MAX, 64).unwrap();
-        assert!(!found.is_empty());
-        store.close();
-        assert!(!dir.path().join("abort").exists());
-    }
-    let messages: usize = expected.iter().map(|(_, _, bodies)| bodies.len()).sum();
-    assert_eq!(messages, 200);
-}
-
-/// After the end of the process at any moment, everything appended is there, also with the state file
-/// or the consume queues gone.
-#[test]
-fn recovers_after_kill() {
-    let env = Env::sim(1);
-    let mut disk = Disk::fault(1, FaultPlan::default());
-    let mut expected = Vec::new();
-    for round in 0..12u32 {
-        let env = Env { disk: disk.clone(), ..env.clone() };
-        match round % 4 {
-            1 => drop(disk.remove(Path::new("/s/apogee/state"))),
-            2 => {
-                for queue in disk.list(Path::new("/s/consumequeue/a")).unwrap() {
-                    let dir = Path::new("/s/consumequeue/a").join(queue.name);
-                    for file in disk.list(&dir).unwrap() {
-                        disk.remove(&dir.join(file.name)).unwrap();
-                    }
-                }
-            }
-            _ => {}
-        }
-        let store = Store::open(env, StoreSettings::test_min("/s")).unwrap();
-        assert_eq!(content(&store), expected, "round {round}");
-        fill(&store, round * 37, round * 37 + 37);
-        expected = content(&store);
-        disk = disk.kill();
-    }
-}
-
-/// A write that cut a queue off before, and was itself cut short in the middle of a unit, at any byte,
-/// leaves no unit that is taken for one, and no hole.
-#[test]
-fn a_torn_end_of_a_queue() {
-    for torn in 0..5 * 20 {
-        let env = Env::sim(1);
-        let disk = Disk::fault(1, FaultPlan::default());
-        let settings = || StoreSettings { index: false, ..StoreSettings::test_min("/s") };
-        let store = Store::open(Env { disk: disk.clone(), ..env.clone() }, settings()).unwrap();
-        fill(&store, 0, 12);
-        let expected = content(&store);
-        store.close();
-        let disk = disk.kill();
-        let store = Store::open(Env { disk: disk.clone(), ..env.clone() }, settings()).unwrap();
-        fill(&store, 12, 40);
-        let all = content(&store);
-        store.inner.write_derived().unwrap();
-        let disk = disk.kill();
-        for (topic, id, kept) in &expected {
-            let end = kept.len() * 20;
-            let dir = Path::new("/s/consumequeue").join(topic).join(id.to_string());
-            let file = disk.open(&dir.join(format!("{:020}", end - end % 160))).unwrap();
-            let len = torn.min(160 - end % 160);
-            file.write_at(&vec![0; len], end as u64 % 160).unwrap();
-        }
-        let store = Store::open(Env { disk, ..env }, settings()).unwrap();
-        assert_eq!(content(&store), all, "{torn} bytes");
-    }
-}
-
-/// A store that is closed while its disk is full, so that the queues cannot be written, has made its log
-/// durable all the same, and says so: a power cut takes nothing.
-#[test]
-fn closed_on_a_full_disk() {
-    let env = Env::sim(1);
-    let disk = Disk::fault(1, FaultPlan::default());
-    let open = |disk: &Disk| {
-        Store::open(Env { disk: disk.clone(), ..env.clone() }, StoreSettings::test_min("/s"))
-    };
-    let store = open(&disk).unwrap();
-    send(&store, &store.queue("a", 0), b"it makes the segment");
-    disk.set_plan(FaultPlan { capacity: 0, ..FaultPlan::default() });
-    for _ in 0..5 {
-        send(&store, &store.queue("b", 0), b"this queue gets no file");
-    }
-    let all = content(&store);
+    let store = open(dir.path());
+    let (written, asked) = (store.queue("T", 0), store.queue("T", 1));
+    send(&store, &written, b"x");
+    store.delete_topic("T").unwrap();
+    assert_eq!((written.min_offset(), written.max_offset()), (1, 1));
+    assert_eq!(asked.max_offset(), 0);
     store.close();
-    let disk = disk.crash();
-    disk.set_plan(FaultPlan::default());
-    assert_eq!(content(&open(&disk).unwrap()), all);
-}
-
-/// After a power cut at any moment of a store with synchronous flush, every message that was reported
-/// durable is there, at its offset, and what else is there is whole and dense.
-#[test]
-fn power_cut_keeps_what_was_durable() {
-    for seed in 0..40 {
-        let env = Env::sim(seed);
-        let mut disk = Disk::fault(seed, FaultPlan::default());
-        let mut durable: Vec<(u32, u64)> = Vec::new();
-        for round in 0..4u32 {
-            let env = Env { disk: disk.clone(), ..env.clone() };
-            let flush = FlushDiskType::Sync;
-            let settings = StoreSettings { flush, ..StoreSettings::test_min("/s") };
-            let store = Store::open(env, settings).unwrap();
-            let queue = store.queue("t", 0);
-            let all = bodies(&store, &queue, 0);
-            assert!(all.iter().enumerate().all(|(index, (offset, _))| index as u64 == *offset));
-            for (number, offset) in &durable {
-                let (_, body) = &all[usize::try_from(*offset).unwrap()];
-                assert_eq!(body[..4], number.to_be_bytes(), "seed {seed} round {round}");
-            }
-            for number in round * 100..round * 100 + 20 {
-                let mut batch = Batch::new();
-                let body = number.to_be_bytes().repeat(1 + (number * 7) as usize % 200);
-                push(&mut batch, &queue, &body, false);
-                let appended = append(&store, batch).unwrap();
-                let (offset, _) = appended.offsets().next().unwrap();
-                // The last ones are not waited for: the power goes while they are on their way.
-                if number % 100 < 15 {
-                    assert_eq!(wait(store.durable(appended.end)), Durability::Durable);
-                    durable.push((number, offset));
-                }
-            }
-            disk = disk.crash();
-        }
-    }
-}
-
-/// Expired segments are deleted when the disk is used beyond the ratio, never the newest; what is left of
-/// each queue starts at its lowest offset, and the store opens again so.
-#[test]
-fn retention_moves_the_lowest_offset() {
-    let env = Env::fault(3, FaultPlan::default());
-    let settings = StoreSettings { retention_hours: 0, ..StoreSettings::test_min("/s") };
-    let store = Store::open(env.clone(), settings.clone()).unwrap();
-    fill(&store, 0, 120);
-    let before = content(&store);
-    let segments = store.watermarks().appended / 4096 + 1;
-    store.inner.write_derived().unwrap();
-    while store.inner.log.segments().0.len() > 2 {
-        store.inner.delete_old(100).unwrap();
-    }
-    assert!(segments > 5);
-    let after = content(&store);
-    for ((_, _, all), (topic, id, kept)) in before.iter().zip(&after) {
-        assert!(all.ends_with(kept) && kept.len() < all.len(), "{topic}/{id}");
-        let queue = store.queue(topic, *id);
-        assert_eq!(queue.min_offset(), queue.max_offset() - kept.len() as u64);
-        assert_eq!(get(&store, &queue, 0).status, GotStatus::OffsetTooSmall);
-    }
-    store.close();
-    let store = Store::open(env, settings).unwrap();
-    assert_eq!(content(&store), after);
-}
-
-/// A deletion on request does not wait for its hour nor for a full disk, leaves what is not past its time,
-/// and follows a change of that time while running.
-#[test]
-fn deletion_on_request_follows_the_live_settings() {
-    let env = Env::fault(5, FaultPlan::default());
-    let settings =
-        StoreSettings { delete_when: "never".to_owned(), ..StoreSettings::test_min("/s") };
-    let store = Store::open(env, settings.clone()).unwrap();
-    fill(&store, 0, 120);
-    store.inner.write_derived().unwrap();
-    let all = content(&store);
-    store.delete_expired().unwrap();
-    store.inner.delete_old(50).unwrap();
-    assert_eq!(content(&store), all);
-    store.change_settings(StoreSettings { retention_hours: 0, ..settings });
-    assert_eq!(store.live_settings().retention_hours, 0);
-    store.inner.delete_old(50).unwrap();
-    assert_eq!(content(&store), all);
-    store.delete_expired().unwrap();
-    store.clean_queues().unwrap();
-    let left = store.inner.log.segments().0.len();
-    assert!((1..3).contains(&left), "{left} segments");
-    assert_ne!(content(&store), all);
-}
-
-/// With a log in a directory of its own everything happens there: it is written, recovered after a
-/// power cut, verified, and deleted when its time has come; nothing is made in the usual place.
-#[test]
-fn a_log_in_a_directory_of_its_own() {
-    let env = Env::fault(7, FaultPlan::default());
-    let settings = StoreSettings {
-        log_path: crate::LogPath::new("/disk-2/log"),
-        flush: FlushDiskType::Sync,
-        retention_hours: 0,
-        ..StoreSettings::test_min("/s")
-    };
-    let store = Store::open(env.clone(), settings.clone()).unwrap();
-    fill(&store, 0, 60);
-    assert_eq!(wait(store.durable(store.watermarks().appended)), Durability::Durable);
-    let all = content(&store);
-    drop(store);
-
-    let env = env.crash();
-    let store = Store::open(env.clone(), settings.clone()).unwrap();
-    assert_eq!(content(&store), all);
-    store.inner.write_derived().unwrap();
-    let files = |dir: &str| env.disk.list(Path::new(dir)).unwrap().len();
-    let before = files("/disk-2/log");
-    store.inner.delete_old(100).unwrap();
-    assert!(files("/disk-2/log") < before);
-    let left = content(&store);
-    store.close();
-
-    let report = crate::inspect::verify(&env.disk, &settings).unwrap();
-    assert!(report.records > 0 && report.problem_count == 0, "{report}");
-    assert!(!env.disk.exists(Path::new("/s/commitlog")).unwrap());
-    let store = Store::open(env, settings).unwrap();
-    assert_eq!(content(&store), left);
-}
-
-/// A directory whose log is in the usual place is not opened with an empty one elsewhere, and is
-/// when the files have been moved there; several directories are refused as such.
-#[test]
-fn a_log_is_not_left_behind() {
-    let env = Env::sim(1);
-    let usual = StoreSettings::test_min("/s");
-    let store = Store::open(env.clone(), usual.clone()).unwrap();
-    fill(&store, 0, 3);
-    let all = content(&store);
-    store.close();
-
-    let moved = StoreSettings { log_path: crate::LogPath::new("/log"), ..usual };
-    let error = Store::open(env.clone(), moved.clone()).err().unwrap().to_string();
-    let expected = "storePathCommitLog: /log has no files, but /s/commitlog has: move them there, or remove this key";
-    assert_eq!(error, expected);
-    env.disk.rename(Path::new("/s/commitlog"), Path::new("/log")).unwrap();
-    let store = Store::open(env, moved).unwrap();
-    assert_eq!(content(&store), all);
-
-    let error = <crate::LogPath as env::settings::Value>::parse("/a,/b").unwrap_err();
-    assert!(error.starts_with("one directory; "), "{error}");
 }

@@ -36,7 +36,7 @@ impl Fixture {
             queue_file_bytes: number("mappedFileSizeConsumeQueue"),
             index_slots: number("maxHashSlotNum") as u32,
             index_items: number("maxIndexNum") as u32,
-            disk_full_percent: 100,
+            disk_reserve_bytes: 1,
             retention_hours: 800_000,
             ..StoreSettings::default()
         }
@@ -132,26 +132,26 @@ async fn opens(name: &str) {
     store.close();
 }
 
-/// A directory that the reference closed: everything is found as it reported it.
+/// Store-format check 1: a directory that the reference closed: everything is found as it reported it.
 #[tokio::test]
 async fn closed() {
     opens("clean").await;
 }
 
-/// A directory whose reference was killed under way: everything that was in its log is found, also what
+/// Store-format check 3: a directory whose reference was killed under way: everything that was in its log is found, also what
 /// its queues and its index did not hold yet.
 #[tokio::test]
 async fn killed() {
     opens("killed").await;
 }
 
-/// Records with hosts of 16 bytes.
+/// Store-format check 9: records with hosts of 16 bytes.
 #[tokio::test]
 async fn ipv6_hosts() {
     opens("ipv6").await;
 }
 
-/// Records that end in a checksum of their own.
+/// Store-format check 10: records that end in a checksum of their own.
 #[tokio::test]
 async fn property_checksums() {
     opens("prop_crc").await;

@@ -12,9 +12,10 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::frame::{FrameError, Frames};
-use crate::limits::SPLICE_MIN;
+use crate::frame::{Frame, FrameError, FrameWriter, Frames};
+use crate::limits::{LATER_BYTES, SPLICE_MIN};
 use crate::peer::Peer;
+use crate::reply_codes::SYSTEM_BUSY;
 
 /// A role that answers requests.
 pub trait Call: Send + Sync + 'static {
@@ -38,6 +39,24 @@ pub trait Call: Send + Sync + 'static {
 /// An answer that is not there yet: long poll, durability, outgoing call.
 pub type Later = Pin<Box<dyn Future<Output = Replies> + Send>>;
 
+/// An answer that is not there yet, and the bytes that it keeps until then.
+pub struct Waiting {
+    /// Yields the answer.
+    pub later: Later,
+    /// Bytes that it keeps, about.
+    pub bytes: usize,
+}
+
+/// Refuses a request for lack of memory, unless it is one-way. `why` names cause, value, limit and key.
+/// Clients send it again, to another broker if they can.
+pub fn refuse_busy(frame: &Frame<'_>, why: &dyn fmt::Display, out: &mut Replies) {
+    if !frame.is_response() && !frame.is_oneway() {
+        FrameWriter::response(out.head(), frame.reply_to(), SYSTEM_BUSY)
+            .remark(&format!("[OVERLOAD]system busy, start flow control for a while: {why}"))
+            .finish(b"");
+    }
+}
+
 /// What one pass answers: encoded frames, spliced bodies, and futures of more of both.
 ///
 /// The bytes to send are those of `head` with each body at its cut. Reused across passes, it
@@ -51,7 +70,9 @@ pub struct Replies {
     cuts: VecDeque<(usize, Bytes)>,
     /// Bytes of all bodies in `cuts`.
     bodies: usize,
-    later: Vec<Later>,
+    /// Those of them that are in memory of their own.
+    owned: usize,
+    later: Vec<Waiting>,
 }
 
 impl Replies {
@@ -62,6 +83,15 @@ impl Replies {
 
     /// Sends `body` behind what is in `head` now, without a copy if it is large.
     pub fn body(&mut self, body: Bytes) {
+        let len = body.len();
+        self.mapped(body);
+        if len >= SPLICE_MIN {
+            self.owned += len;
+        }
+    }
+
+    /// Like [`Replies::body`], for a part of a mapped file: it takes no memory while it waits to be sent.
+    pub fn mapped(&mut self, body: Bytes) {
         if body.len() < SPLICE_MIN {
             self.head.extend_from_slice(&body);
         } else {
@@ -72,12 +102,45 @@ impl Replies {
 
     /// Sends what `later` yields when it is ready, in no order with anything else.
     pub fn later(&mut self, later: Later) {
-        self.later.push(later);
+        self.later_holding(LATER_BYTES, later);
+    }
+
+    /// Like [`Replies::later`], for one that keeps so many bytes until then.
+    pub fn later_holding(&mut self, bytes: usize, later: Later) {
+        self.later.push(Waiting { later, bytes: bytes.max(LATER_BYTES) });
+    }
+
+    /// Number of futures.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.later.len()
+    }
+
+    /// Takes the future that was added last, to put another in its place.
+    pub fn pop_later(&mut self) -> Option<Waiting> {
+        self.later.pop()
     }
 
     /// Takes the futures.
-    pub fn take_later(&mut self) -> std::vec::Drain<'_, Later> {
+    pub fn take_later(&mut self) -> std::vec::Drain<'_, Waiting> {
         self.later.drain(..)
+    }
+
+    /// Bytes of memory that are held for what is to be sent; mapped bodies take none.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.head.capacity() + self.owned
+    }
+
+    /// Takes out what is to be sent. A large buffer that it fills badly stays here, to be used again.
+    #[must_use]
+    pub fn take_unsent(&mut self) -> Self {
+        if self.is_empty() || (self.head.len() - self.sent) * 2 > self.head.capacity() {
+            return std::mem::take(self);
+        }
+        let mut taken = Self::default();
+        taken.append(std::mem::take(self));
+        taken
     }
 
     /// Sends everything of `other` behind everything of this one.
@@ -87,6 +150,7 @@ impl Replies {
         let moved = other.cuts.drain(..).map(|(at, body)| (base + at - other.sent, body));
         self.cuts.extend(moved);
         self.bodies += other.bodies;
+        self.owned += other.owned;
         self.later.append(&mut other.later);
     }
 
@@ -144,6 +208,8 @@ impl Replies {
                 bytes::Buf::advance(body, from_body);
             }
         }
+        // Of bodies that are sent in part, it is not known which; all are gone at the end.
+        self.owned = self.owned.min(self.bodies);
         if self.is_empty() {
             self.head.clear();
             self.sent = 0;
@@ -232,5 +298,23 @@ mod tests {
         first.advance(first.len());
         first.shrink(0);
         assert_eq!(first.head().capacity(), 0);
+    }
+
+    /// What waits to be sent is known by the memory that it takes: mapped bodies take none, and a few
+    /// bytes do not take a large buffer along.
+    #[test]
+    fn knows_what_it_holds() {
+        let mut replies = Replies::default();
+        replies.head().reserve(100_000);
+        replies.head().extend_from_slice(b"head");
+        replies.mapped(Bytes::from(vec![b'm'; 9_000]));
+        replies.body(Bytes::from(vec![b'o'; 5_000]));
+        assert!(replies.held() >= 105_000, "{}", replies.held());
+        let want = sent(&replies);
+        let mut taken = replies.take_unsent();
+        assert_eq!((sent(&taken), replies.len()), (want, 0));
+        assert!((5_004..6_000).contains(&taken.held()), "{}", taken.held());
+        taken.advance(taken.len());
+        assert_eq!(taken.owned, 0);
     }
 }

@@ -33,6 +33,38 @@ pub const VERSION: i32 = 493;
 /// Name of [`VERSION`].
 pub const VERSION_NAME: &str = "V5_4_0";
 
+/// Name of a version ordinal (`MQVersion`), as clients announce it; the last is that of everything later.
+#[must_use]
+pub fn version_name(ordinal: i32) -> String {
+    let Ok(ordinal) = u32::try_from(ordinal) else { return "V3_0_0".to_owned() };
+    // Each version has two ordinals, its snapshot's first.
+    let (pair, is_release) = (ordinal / 2, ordinal % 2 == 1);
+    let number = match ordinal {
+        0..46 => 300 + (pair.saturating_sub(7)).min(9),
+        // From 3.3 on there is no 3.x.0.
+        46..212 => {
+            (310..400).filter(|n| *n < 330 || n % 10 != 0).nth(pair as usize - 23).unwrap_or(399)
+        }
+        212..612 => 400 + pair - 106,
+        _ => return "HIGHER_VERSION".to_owned(),
+    };
+    let (major, minor, patch) = (number / 100, number / 10 % 10, number % 10);
+    let suffix = if is_release { "" } else { "_SNAPSHOT" };
+    format!("V{major}_{minor}_{patch}{suffix}")
+}
+
+/// The code of an answer that [`FrameWriter::response`] wrote, by its place in the bytes; `None` of anything else.
+#[must_use]
+pub fn answer_code(frame: &[u8]) -> Option<i32> {
+    let header = frame.get(8..)?;
+    if frame[4] == Format::Binary as u8 {
+        return Some(i16::from_be_bytes(*header.first_chunk()?).into());
+    }
+    let digits = header.strip_prefix(br#"{"code":"#)?;
+    let len = digits.iter().position(|byte| !byte.is_ascii_digit())?;
+    std::str::from_utf8(&digits[..len]).ok()?.parse().ok()
+}
+
 /// Serialization of a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Format {
@@ -268,6 +300,12 @@ fn frame_size(bytes: &[u8], max_frame: usize) -> Result<Option<usize>, FrameErro
     Ok(Some(size))
 }
 
+/// Bytes of the header by its word, without the format in its first byte.
+#[inline]
+fn header_size(word: &[u8]) -> usize {
+    usize::from(word[1]) << 16 | usize::from(word[2]) << 8 | usize::from(word[3])
+}
+
 impl<'a> Frame<'a> {
     /// Decodes exactly one frame.
     ///
@@ -280,12 +318,38 @@ impl<'a> Frame<'a> {
             _ => return Err(FrameError::Header { what: "the frame is incomplete", at: 0 }),
         };
         let (word, rest) = rest.split_at(4);
-        let header = usize::from(word[1]) << 16 | usize::from(word[2]) << 8 | usize::from(word[3]);
+        let header = header_size(word);
         let Some((header, body)) = rest.split_at_checked(header) else {
             return Err(FrameError::HeaderLength { header, frame: rest.len() + 4 });
         };
+        Self::decode_parts(word[0], header, body, bytes)
+    }
+
+    /// Decodes the header of a frame whose end is not there yet, as if it had no body; `None` while the
+    /// header is not all there either.
+    ///
+    /// # Errors
+    /// As for [`Frame::decode`].
+    pub fn decode_head(bytes: &'a [u8]) -> Result<Option<Self>, FrameError> {
+        let Some(size) = frame_size(bytes, usize::MAX)? else { return Ok(None) };
+        let Some(word) = bytes.get(4..8) else { return Ok(None) };
+        let header = header_size(word);
+        if header > size - 8 {
+            return Err(FrameError::HeaderLength { header, frame: size - 4 });
+        }
+        let Some(bytes) = bytes.get(..8 + header) else { return Ok(None) };
+        Self::decode_parts(word[0], &bytes[8..], &[], bytes).map(Some)
+    }
+
+    #[inline]
+    fn decode_parts(
+        format: u8,
+        header: &'a [u8],
+        body: &'a [u8],
+        bytes: &'a [u8],
+    ) -> Result<Self, FrameError> {
         let mut frame = Self::empty(header, body, bytes);
-        match word[0] {
+        match format {
             0 if plain::decode(header, &mut frame).is_some() => {}
             0 => {
                 frame = Self::empty(header, body, bytes);

@@ -26,6 +26,9 @@ pub const MAX_JSON_DEPTH: usize = 64;
 /// slices in the write call.
 pub const SPLICE_MIN: usize = 1024;
 
+/// Bytes that a request is taken to keep while it waits for its answer, at least.
+pub const LATER_BYTES: usize = 1024;
+
 /// Most frames that wait for one client.
 pub const MAX_OUTBOX_FRAMES: usize = 1024;
 

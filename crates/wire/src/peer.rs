@@ -160,6 +160,12 @@ impl Peer {
         outbox.frames.drain(..).for_each(|frame| out.body(frame));
     }
 
+    /// Bytes that are queued.
+    #[must_use]
+    pub fn queued_bytes(&self) -> usize {
+        self.outbox.lock().bytes
+    }
+
     /// Wakes `waker` when something is queued, from now on and once: register before [`Peer::drain`].
     /// For the connection's task.
     pub fn register(&self, waker: &Waker) {

@@ -32,7 +32,7 @@ pub(crate) enum Kind {
     Flipped,
 }
 
-/// Shows that the log ends where it is damaged: whoever starts on it serves all that lies before and
+/// Store-format check 5: shows that the log ends where it is damaged: whoever starts on it serves all that lies before and
 /// nothing else, goes on at exactly that offset in the log and in each queue, and still does so after
 /// one more start.
 pub(crate) fn ends_the_log([writer, reader]: [Peer; 2], kind: Kind, dir: &Path) -> Result<()> {

@@ -18,7 +18,7 @@ const COUNT: usize = 8;
 /// Level 1 is soon over; level 2 is not before the servers have changed.
 const LEVELS: &str = "1s 8s";
 
-/// Shows that of the delayed messages each is delivered once, whether its time came before the switch
+/// Store-format check 13, as far as delay levels go: shows that of the delayed messages each is delivered once, whether its time came before the switch
 /// or after it, and that neither the one who takes over nor the one who gets the directory back
 /// delivers any again.
 pub(crate) fn pending_at_the_switch([first, second]: [Peer; 2], dir: &Path) -> Result<()> {

@@ -131,7 +131,7 @@ fn add(
     cases.add(name, missing, move || case(tempfile::tempdir()?.path()));
 }
 
-/// Shows that each peer on the route finds everything that was there before, record for record and
+/// Store-format checks 1 to 4: shows that each peer on the route finds everything that was there before, record for record and
 /// byte for byte, at the same queue offsets, by key and by consumer progress, serves it to a Java
 /// consumer, and goes on at the offsets that follow.
 fn hand_over(peers: &[Peer], end: End, settings: &Settings, dir: &Path) -> Result<()> {

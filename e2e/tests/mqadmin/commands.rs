@@ -272,8 +272,19 @@ fn form(text: &str) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// Settings that the reference does not tell of: its own is unset, or there is none.
-const OWN_KEYS: [&str; 3] = ["commitLogDirtyBytesMax", "storePathCommitLog", "vipChannelEnabled"];
+/// Settings that the reference does not tell of: its own is unset, or there is none. Its ratios of the disk
+/// count here only when they are set.
+const OWN_KEYS: [&str; 9] = [
+    "commitLogDirtyBytesMax",
+    "diskFullPolicy",
+    "diskMaxUsedSpaceRatio",
+    "diskReserveBytes",
+    "diskSpaceCleanForciblyRatio",
+    "diskSpaceWarningLevelRatio",
+    "fileReservedBytes",
+    "storePathCommitLog",
+    "vipChannelEnabled",
+];
 /// Settings that say where a server is.
 const PLACED: [&str; 3] = ["listenPort", "namesrvAddr", "storePathRootDir"];
 

@@ -54,7 +54,8 @@ pub(crate) struct Sides {
 }
 
 fn main() -> Result<ExitCode> {
-    let mut cases = Cases::default();
+    // Each takes back what it changes before the next one looks.
+    let mut cases = Cases::at_once(1);
     let java = Side::new(Peer::Java)?;
     let apogee = Side::new(Peer::Apogee)?;
     cases.watch(&apogee.shared);
@@ -74,7 +75,5 @@ fn main() -> Result<ExitCode> {
             case(&sides)
         });
     }
-    // Each takes back what it changes before the next one looks.
-    cases.in_order();
     Ok(cases.run())
 }

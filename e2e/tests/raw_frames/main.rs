@@ -1,5 +1,24 @@
 //! Frames that no Java client sends: what C++ and Node clients leave out or write otherwise, what
 //! arrives in pieces, what is no frame at all; and codes that Java clients never get to see.
+//!
+//! They have the checks of the protocol's description, `remoting-frame check N`; where the others are
+//! tested:
+//!
+//! | check | where |
+//! |---|---|
+//! | 1 both header formats, answered in kind | `checks::both_header_formats` |
+//! | 2 values that are no text, unknown and missing members | `cpp_send_with_numbers_in_the_header`, `odd_but_legal_headers`, `header_without_language_version_and_flag` |
+//! | 3 frames of 16 MiB; one-way is never answered | `checks::largest_frame`, `oneway_is_never_answered`, `illegal_lengths_close_the_connection` |
+//! | 4 PROXY, TLS and HTTP/2 on one port | `checks::other_protocols_on_the_port`; TLS is not served yet |
+//! | 5 idle for 120 s; the end of a connection unregisters | `checks::idle_connections_are_closed`, `members_learn_of_joins_and_leaves`; brokers: `crates/namesrv/tests/requests.rs` |
+//! | 6 version and language of answers | `checks::answers_name_version_and_language` |
+//! | 7 complete headers of pulls and sends | `checks::pull_headers_are_complete`, `checks::send_headers_are_complete` |
+//! | 8 the first registration has more than one topic | `checks::a_new_broker_has_system_topics` |
+//! | 9 strict JSON of routes | `checks::routes_are_strict_json`; keys that are objects: `crates/wire/tests/golden.rs` |
+//! | 10 long topics, mapped addresses | `refused_topics_and_queues`; `crates/net/tests/serve.rs`, `crates/wire/src/ids.rs` |
+//! | 11 requests of the Go client that want no answer get one | `checks::go_requests_are_answered` |
+//!
+//! What each request is answered with is checked against recorded answers, `crates/wire/fixtures`.
 #![allow(clippy::disallowed_methods, reason = "drives real sockets and clocks")]
 
 use std::process::ExitCode;
@@ -13,6 +32,7 @@ use apogee_e2e::peer::Peer;
 use apogee_e2e::record::Record;
 use serde_json::{Value, json};
 
+mod checks;
 mod groups;
 mod name_servers;
 mod settings;
@@ -21,7 +41,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 type Case = fn(&Shared) -> Result<()>;
 
-const CASES: [(&str, Case); 18] = [
+const CASES: [(&str, Case); 28] = [
     ("cpp_send_with_numbers_in_the_header", cpp_send_with_numbers_in_the_header),
     ("cpp_heartbeat_and_pull", cpp_heartbeat_and_pull),
     ("header_without_language_version_and_flag", header_without_language_version_and_flag),
@@ -40,6 +60,16 @@ const CASES: [(&str, Case); 18] = [
     ("parked_pull_wakes_on_a_message", groups::parked_pull_wakes_on_a_message),
     ("parked_pull_expires", groups::parked_pull_expires),
     ("settings_change_while_running", settings::settings_change_while_running),
+    ("both_header_formats", checks::both_header_formats),
+    ("largest_frame", checks::largest_frame),
+    ("other_protocols_on_the_port", checks::other_protocols_on_the_port),
+    ("answers_name_version_and_language", checks::answers_name_version_and_language),
+    ("pull_headers_are_complete", checks::pull_headers_are_complete),
+    ("send_headers_are_complete", checks::send_headers_are_complete),
+    ("a_new_broker_has_system_topics", checks::a_new_broker_has_system_topics),
+    ("routes_are_strict_json", checks::routes_are_strict_json),
+    ("go_requests_are_answered", checks::go_requests_are_answered),
+    ("idle_connections_are_closed", checks::idle_connections_are_closed),
 ];
 
 fn main() -> Result<ExitCode> {
@@ -130,7 +160,7 @@ fn fields_are_text(answer: &Frame) -> Result<()> {
     Ok(())
 }
 
-/// Shows that a send whose header has numbers for text is stored as if it had text.
+/// remoting-frame check 2: a send whose header has numbers for text is stored as if it had text.
 fn cpp_send_with_numbers_in_the_header(shared: &Shared) -> Result<()> {
     let mut connection = broker(shared)?;
     let answer = call(&mut connection, &cpp_send("cpp-send", 2, "TAGS\u{1}A\u{2}", 5), b"x")?;
@@ -179,7 +209,7 @@ fn cpp_heartbeat_and_pull(shared: &Shared) -> Result<()> {
     Ok(())
 }
 
-/// Shows that a header of code, number and fields is enough.
+/// remoting-frame check 2: a header of code, number and fields is enough.
 fn header_without_language_version_and_flag(shared: &Shared) -> Result<()> {
     let header = json!({ "code": 105, "opaque": 1, "extFields": { "topic": "TBW102" } });
     let answer = call(&mut namesrv(shared)?, &header, &[])?;
@@ -191,7 +221,7 @@ fn header_without_language_version_and_flag(shared: &Shared) -> Result<()> {
     fields_are_text(&answer)
 }
 
-/// Shows that spellings which the reference's parser takes are taken: languages in any letter
+/// remoting-frame check 2: spellings which the reference's parser takes are taken: languages in any letter
 /// case, unknown or by number, numbers as text, unknown keys, null for a field.
 fn odd_but_legal_headers(shared: &Shared) -> Result<()> {
     let mut connection = namesrv(shared)?;
@@ -263,7 +293,7 @@ fn frames_in_pieces_and_in_one_write(shared: &Shared) -> Result<()> {
     Ok(())
 }
 
-/// Shows that a request with the oneway flag gets no answer, whether it succeeds or fails.
+/// remoting-frame check 3: a request with the oneway flag gets no answer, whether it succeeds or fails.
 fn oneway_is_never_answered(shared: &Shared) -> Result<()> {
     let mut connection = broker(shared)?;
     for topic in ["oneway", "not a topic"] {
@@ -291,7 +321,7 @@ fn unknown_request_code(shared: &Shared) -> Result<()> {
     Ok(())
 }
 
-/// Shows which code a send gets that the store never sees.
+/// remoting-frame check 10: which code a send gets that the store never sees, for a long topic among others.
 fn refused_topics_and_queues(shared: &Shared) -> Result<()> {
     let mut connection = broker(shared)?;
     let long = "x".repeat(128);
@@ -356,7 +386,7 @@ fn illegal_headers_close_the_connection(shared: &Shared) -> Result<()> {
     header_without_language_version_and_flag(shared)
 }
 
-/// Shows that lengths which cannot be end the connection at once, before any memory is taken.
+/// remoting-frame check 3: lengths which cannot be end the connection at once, before any memory is taken.
 fn illegal_lengths_close_the_connection(shared: &Shared) -> Result<()> {
     for bytes in [
         [0xFF_u8, 0xFF, 0xFF, 0xFF, 0, 0, 0, 0],

@@ -32,7 +32,7 @@ pub(crate) fn one_dead_does_not_delay_the_others() -> Result<()> {
     let mut other = name_server(dir.path(), "two", two)?;
     let list = format!("{};127.0.0.1:{one};127.0.0.1:{two}", silent.local_addr()?);
     let settings = format!(
-        "namesrvAddr={list}\nlistenPort={broker_port}\nbindAddress=127.0.0.1\n\
+        "namesrvAddr={list}\nlistenPort={broker_port}\nwebEnable=false\nbindAddress=127.0.0.1\n\
          brokerIP1=127.0.0.1\nregisterBrokerTimeoutMills=120000\nstorePathRootDir={}\n",
         dir.path().join("store").display()
     );
@@ -49,7 +49,7 @@ pub(crate) fn one_dead_does_not_delay_the_others() -> Result<()> {
 
 fn name_server(dir: &Path, name: &str, port: u16) -> Result<Process> {
     let settings = format!(
-        "listenPort={port}\nbindAddress=127.0.0.1\nkvConfigPath={}\n",
+        "listenPort={port}\nwebEnable=false\nbindAddress=127.0.0.1\nkvConfigPath={}\n",
         dir.join(format!("{name}-kvConfig.json")).display()
     );
     let role = format!("namesrv-{name}");

@@ -58,7 +58,8 @@ fn long(extent: Extent) -> Vec<Step> {
         Step::new("the binary under test", &["build", "--release", "-p", "apogee-server"]),
         Step::new("end to end, with kills and power cuts", &["test", "-p", "apogee-e2e"])
             .with("APOGEE_BIN", binary.display())
-            .with("APOGEE_KILL_POINTS", extent.share(100)),
+            .with("APOGEE_KILL_POINTS", extent.share(100))
+            .with("APOGEE_HOSTILE_PERCENT", extent.share(100)),
     ];
     steps.extend(fuzz_build());
     steps

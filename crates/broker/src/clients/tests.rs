@@ -39,7 +39,7 @@ fn beat(clients: &Clients, peer: &Arc<Peer>, now: u64, data: HeartbeatData) -> C
 /// Shows that members join once, are told of changes, and leave with their connection.
 #[test]
 fn members_join_and_leave() {
-    let clients = Clients::default();
+    let clients = Clients::new(&env::Memory::new(0).clients);
     let (one, two) = (peer(1), peer(2));
     let same = |client| heartbeat(client, "g", &[("T", "*")]);
     assert_eq!(beat(&clients, &one, 0, same("c1")).groups, ["g"]);
@@ -55,10 +55,23 @@ fn members_join_and_leave() {
     assert!(clients.client_ids("g").is_empty());
 }
 
+/// Shows that members of which one does not subscribe to the group's retries yet do not disagree, and that one without
+/// another topic does.
+#[test]
+fn retries_are_no_disagreement() {
+    let clients = Clients::new(&env::Memory::new(0).clients);
+    let (one, two) = (peer(1), peer(2));
+    beat(&clients, &one, 0, heartbeat("c1", "g", &[("T", "A"), ("%RETRY%g", "*")]));
+    let changes = beat(&clients, &two, 0, heartbeat("c2", "g", &[("T", "A")]));
+    assert!(changes.inconsistent.is_empty());
+    let changes = beat(&clients, &two, 1, heartbeat("c2", "g", &[("T", "A"), ("%RETRY%h", "*")]));
+    assert_eq!(changes.inconsistent.len(), 1);
+}
+
 /// Shows that each member keeps its own subscription and that a disagreement is reported once.
 #[test]
 fn subscriptions_are_per_client() {
-    let clients = Clients::default();
+    let clients = Clients::new(&env::Memory::new(0).clients);
     let (one, two) = (peer(1), peer(2));
     beat(&clients, &one, 0, heartbeat("c1", "g", &[("T", "A")]));
     let changes = beat(&clients, &two, 0, heartbeat("c2", "g", &[("T", "B")]));
@@ -81,7 +94,7 @@ fn subscriptions_are_per_client() {
 /// Shows that silent members expire after 120 s and the others stay, and that unknown groups are skipped.
 #[test]
 fn silent_members_expire() {
-    let clients = Clients::default();
+    let clients = Clients::new(&env::Memory::new(0).clients);
     let (one, two) = (peer(1), peer(2));
     beat(&clients, &one, 0, heartbeat("c1", "g", &[("T", "*")]));
     beat(&clients, &two, 60, heartbeat("c2", "g", &[("T", "*")]));
@@ -96,7 +109,7 @@ fn silent_members_expire() {
 /// connections with one id the end of the older changes nothing.
 #[test]
 fn producers_are_found_by_client_id() {
-    let clients = Clients::default();
+    let clients = Clients::new(&env::Memory::new(0).clients);
     let (one, two) = (peer(1), peer(2));
     let in_group = |client: &str, group: &str| HeartbeatData {
         client_id: client.to_owned(),
@@ -121,7 +134,7 @@ fn producers_are_found_by_client_id() {
 /// topic, and nothing of groups without members.
 #[test]
 fn tools_see_members_and_subscriptions() {
-    let clients = Clients::default();
+    let clients = Clients::new(&env::Memory::new(0).clients);
     let (one, two) = (peer(1), peer(2));
     beat(&clients, &one, 10, heartbeat("c1", "g", &[("T", "A")]));
     let mut newer = heartbeat("c2", "g", &[("T", "B"), ("U", "*")]);
@@ -143,4 +156,31 @@ fn tools_see_members_and_subscriptions() {
     let mut seen: Vec<_> = producers["pg"].iter().map(|p| p.last_update_timestamp).collect();
     seen.sort_unstable();
     assert_eq!(seen, [89_000, 99_000]);
+}
+
+/// Shows that what clients announce is bounded: a heartbeat beyond it is refused, those who are members stay so, and
+/// the end of a connection makes room.
+#[test]
+fn announcements_are_bounded() {
+    let memory = env::Memory::new(0);
+    let clients = Clients::new(&memory.clients);
+    let (one, two) = (peer(1), peer(2));
+    let large = "x".repeat(memory.clients.limit() / 2);
+    let topics = [("T", &*large), ("U", "*")];
+    assert_eq!(beat(&clients, &one, 0, heartbeat("c1", "g", &topics)).full, None);
+    let full = beat(&clients, &two, 0, heartbeat("c2", "g", &topics)).full.expect("no room");
+    assert_eq!((full.limit, memory.clients.refused()), (memory.clients.limit() / 4 * 3, 1));
+    assert_eq!(clients.client_ids("g"), ["c1"]);
+    // Its next heartbeat costs nothing more, and one that says more leaves it as it was.
+    assert_eq!(beat(&clients, &one, 100, heartbeat("c1", "g", &topics)).full, None);
+    let more = [("T", &*large), ("U", &*large)];
+    assert!(beat(&clients, &one, 150, heartbeat("c1", "g", &more)).full.is_some());
+    assert!(clients.expire(Duration::from_secs(200)).0.iter().all(|peer| peer.id() != 1));
+    assert!(
+        matches!(clients.subscription(1, "g", "U"), Subscribed::Yes { data, .. } if data.sub_string == "*")
+    );
+    clients.disconnected(1);
+    clients.disconnected(2);
+    assert_eq!(memory.clients.used(), 0);
+    assert_eq!(beat(&clients, &two, 0, heartbeat("c2", "g", &topics)).full, None);
 }

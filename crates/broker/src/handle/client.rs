@@ -41,6 +41,9 @@ pub(crate) fn heartbeat(
         );
     }
     notify(broker, changes.groups);
+    if let Some(full) = changes.full {
+        return Err(full.into());
+    }
     let response =
         HeartbeatResponse { supports_v2: true, subscription_changed: !fingerprinted || changed };
     reply::header(out, frame, &response);

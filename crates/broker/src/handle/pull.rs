@@ -11,6 +11,7 @@ use wire::header::{Header, PullHeader, PullResponse};
 use wire::{Frame, FrameWriter, Peer, Replies, java_hash, reply_codes as code};
 
 use crate::clients::Subscribed;
+use crate::metrics::Answered;
 use crate::progress::Fetch;
 use crate::reply::{self, Refusal};
 use crate::stats::Amount;
@@ -21,6 +22,11 @@ use crate::{Broker, limits};
 struct Pull {
     broker: Broker,
     to: ReplyTo,
+    /// Request code.
+    code: i32,
+    /// When the read was taken up that it came with, monotonic.
+    started: Duration,
+    held: bool,
     queue: Arc<Queue>,
     offset: u64,
     want: Want,
@@ -41,9 +47,10 @@ pub(crate) fn pull(
     peer: &Peer,
     frame: &Frame<'_>,
     header: &PullHeader<'_>,
+    started: Duration,
     out: &mut Replies,
 ) -> Result<(), Refusal> {
-    let pull = check(broker, peer, frame, header)?;
+    let pull = Pull { started, ..check(broker, peer, frame, header)? };
     if let Some(offset) = pull.take_reset() {
         // What the client would commit with this pull is where it was before the reset.
         pull.answer_reset(offset, out);
@@ -56,15 +63,20 @@ pub(crate) fn pull(
     let hold = hold(broker, header);
     match (pull.get()?, hold) {
         (Get::Ready(got), Some(hold)) if is_end(got.status, pull.offset) => {
-            out.later(Box::pin(pull.hold(hold)));
+            let bytes = pull.kept()?;
+            out.later_holding(bytes, Box::pin(pull.hold(hold)));
         }
         (Get::Ready(got), _) => pull.answer(got, out),
-        (Get::Cold(cold), _) => out.later(Box::pin(async move {
-            let mut out = Replies::default();
-            let got = pull.warmed(cold).await;
-            pull.answer_read(got, &mut out);
-            out
-        })),
+        (Get::Cold(cold), _) => {
+            let bytes = pull.kept()?;
+            let later = async move {
+                let mut out = Replies::default();
+                let got = pull.warmed(cold).await;
+                pull.answer_read(got, &mut out);
+                out
+            };
+            out.later_holding(bytes, Box::pin(later));
+        }
     }
     Ok(())
 }
@@ -105,6 +117,9 @@ fn check(
     Ok(Pull {
         broker: broker.clone(),
         to: frame.reply_to(),
+        code: frame.code,
+        started: Duration::ZERO,
+        held: false,
         queue,
         offset: u64::try_from(header.queue_offset).unwrap_or(0),
         want: Want {
@@ -194,6 +209,18 @@ impl Filter {
 }
 
 impl Pull {
+    /// Bytes that it keeps while it waits, for which there must be room.
+    fn kept(&self) -> Result<usize, Refusal> {
+        let tags = match &self.filter {
+            Filter::All => 0,
+            Filter::Tags(hashes) => size_of_val(&**hashes),
+        };
+        let bytes = limits::HELD_PULL + tags;
+        let waiting = &self.broker.env.memory.waiting;
+        waiting.check_patient(bytes).inspect_err(|_| waiting.count_refusal())?;
+        Ok(bytes)
+    }
+
     fn get(&self) -> Result<Get, ReadError> {
         let accepts = |code| self.filter.accepts(code);
         self.broker.store.get(&self.queue, self.offset, self.want, &accepts)
@@ -224,6 +251,7 @@ impl Pull {
     async fn hold(mut self, limit: Duration) -> Replies {
         let clock = self.broker.env.clock.clone();
         let deadline = clock.mono() + limit;
+        self.held = true;
         loop {
             let left = deadline.saturating_sub(clock.mono());
             let arrived = clock.timeout(left, self.queue.arrived(self.offset)).await.is_ok();
@@ -259,35 +287,51 @@ impl Pull {
             .remark("OFFSET_RESET");
         self.response(offset, min, max).encode(&mut writer);
         writer.finish(&[]);
+        self.note(code::PULL_OFFSET_MOVED, self.broker.env.clock.mono());
+    }
+
+    /// Counts how long it took.
+    fn note(&self, response: i32, now: Duration) {
+        let answered = Answered { request: self.code, response, held: self.held, oneway: false };
+        self.broker.metrics.rpc.record(answered, now.saturating_sub(self.started), 1);
     }
 
     fn answer_read(&self, got: Result<Got, ReadError>, out: &mut Replies) {
         match got {
             Ok(got) => self.answer(got, out),
-            Err(error) => reply::refuse_to(out, self.to, &Refusal::Read(error)),
+            Err(error) => {
+                let refusal = Refusal::from(error);
+                reply::refuse_to(out, self.to, &refusal);
+                self.note(refusal.code(), self.broker.env.clock.mono());
+            }
         }
     }
 
     /// Notes what tools are told of pulls.
-    fn count(&self, got: &Got) {
+    fn count(&self, got: &Got, now: Duration) {
         let broker = &self.broker;
         broker.stats.pulled(got.messages, self.topic.system);
         let (topic, group) = (&self.topic.config.topic_name, &self.group.group_name);
         let (queue, next) = (self.queue.id() as i32, got.next as i64);
         let (messages, bytes) = (u64::from(got.messages), got.bytes as u64);
         let fetch = Fetch { queue, next, got: Amount { times: 1, messages, bytes } };
-        broker.progress.pulled(topic, group, fetch, broker.env.clock.mono());
+        broker.progress.pulled(topic, group, fetch, now);
     }
 
     /// Writes the answer: the header is complete whatever was found, the messages are slices of the log.
     fn answer(&self, got: Got, out: &mut Replies) {
-        self.count(&got);
+        let now = self.broker.env.clock.mono();
+        self.count(&got, now);
         let (code, remark) = outcome(got.status, self.offset);
+        self.note(code, now);
         let response = self.response(got.next as i64, got.min as i64, got.max as i64);
         let mut writer = FrameWriter::response(out.head(), self.to, code).remark(remark);
         response.encode(&mut writer);
         writer.finish_before(got.bytes);
-        got.slices.into_iter().for_each(|slice| out.body(slice));
+        match got.copied {
+            Some(_) => got.slices.into_iter().for_each(|slice| out.body(slice)),
+            None => got.slices.into_iter().for_each(|slice| out.mapped(slice)),
+        }
     }
 
     fn response(&self, next: i64, min: i64, max: i64) -> PullResponse {

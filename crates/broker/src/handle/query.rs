@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use env::memory::Hold;
 use store::{Bound, Get, GotStatus, Lookup, Queue, ReadError, Store, Want};
 use wire::frame::ReplyTo;
 use wire::header::{
@@ -39,7 +40,7 @@ pub(crate) fn by_key(
             index_last_update_timestamp: now_ms,
             index_last_update_phyoffset: store.watermarks().appended as i64,
         };
-        Ok(Answer { fields: Box::new(move |writer| header.encode(writer)), bodies })
+        Ok(Answer { bodies, ..Answer::header(header) })
     })
 }
 
@@ -55,7 +56,7 @@ pub(crate) fn by_offset(
         let missing = || Refusal::NoRecord(offset);
         let physical = u64::try_from(offset).map_err(|_| missing())?;
         let record = store.record(physical)?.ok_or_else(missing)?;
-        Ok(Answer { fields: Box::new(|_| {}), bodies: vec![record] })
+        Ok(Answer { fields: Box::new(|_| {}), bodies: vec![record], _hold: None })
     })
 }
 
@@ -126,11 +127,17 @@ async fn earliest(broker: &Broker, queue: &Arc<Queue>) -> Result<i64, Refusal> {
 struct Answer {
     fields: Box<dyn FnOnce(&mut FrameWriter<'_>) + Send>,
     bodies: Vec<Bytes>,
+    /// Counts the bodies until they are written.
+    _hold: Option<Hold>,
 }
 
 impl Answer {
     fn header<H: for<'a> Header<'a> + Send + 'static>(header: H) -> Answer {
-        Answer { fields: Box::new(move |writer| header.encode(writer)), bodies: Vec::new() }
+        Answer {
+            fields: Box::new(move |writer| header.encode(writer)),
+            bodies: Vec::new(),
+            _hold: None,
+        }
     }
 }
 
@@ -142,7 +149,12 @@ fn read(
     find: impl FnOnce(&Store) -> Result<Answer, Refusal> + Send + 'static,
 ) -> Result<(), Refusal> {
     let (to, oneway) = (frame.reply_to(), frame.is_oneway());
-    let found = broker.store.background(find)?;
+    let mut hold = Hold::new(&broker.env.memory.waiting);
+    let found = broker.store.background(move |store| {
+        let answer = find(store)?;
+        hold.try_set(answer.bodies.iter().map(Bytes::len).sum())?;
+        Ok(Answer { _hold: Some(hold), ..answer })
+    })?;
     out.later(Box::pin(async move {
         let mut out = Replies::default();
         match found.await.unwrap_or(Err(Refusal::Read(ReadError::Closed))) {

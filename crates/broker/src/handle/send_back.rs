@@ -2,6 +2,7 @@
 //! (broker-semantics §4.1).
 
 use bytes::BytesMut;
+use env::memory::Hold;
 use store::{Batch, ReadError};
 use wire::flags::perm;
 use wire::frame::ReplyTo;
@@ -76,8 +77,14 @@ impl Retry {
     async fn store(&self, broker: &Broker) -> Result<(), Refusal> {
         let missing = || Refusal::NoRecordToRetry(self.offset);
         let offset = u64::try_from(self.offset).map_err(|_| missing())?;
-        let read = broker.store.background(move |store| store.record(offset))?.await;
-        let bytes = read.unwrap_or(Err(ReadError::Closed))?.ok_or_else(missing)?;
+        let mut hold = Hold::new(&broker.env.memory.waiting);
+        let read = broker.store.background(move |store| {
+            let record = store.record(offset)?;
+            hold.try_set(record.as_ref().map_or(0, |record| record.len()))?;
+            Ok((record, hold))
+        });
+        let (record, _hold) = read?.await.unwrap_or(Err(ReadError::Closed))?;
+        let bytes = record.ok_or_else(missing)?;
         let Ok(Entry::Record(view)) = record::parse(&bytes) else { return Err(missing()) };
         let mut batch = Batch::new();
         self.encode(broker, &mut batch, &view)?;
@@ -86,7 +93,16 @@ impl Retry {
         let topic = String::from_utf8_lossy(topic);
         let appended = broker.store.append(batch).await?;
         broker.progress.sent_back(&topic, &self.group, amount, broker.env.clock.mono());
+        if self.is_dead(&view) {
+            let limit = broker.settings().metrics_label_sets;
+            broker.metrics.dead_letter(&self.group, &topic, limit);
+        }
         broker.stored(appended.end).await
+    }
+
+    /// Whether the message has been tried often enough.
+    fn is_dead(&self, view: &RecordView<'_>) -> bool {
+        view.reconsume_times() >= self.max_times || self.delay_level < 0
     }
 
     fn encode(
@@ -108,7 +124,7 @@ impl Retry {
                 .encode();
             block.append(names::ORIGIN_MESSAGE_ID, own.as_str().as_bytes());
         }
-        let dead = view.reconsume_times() >= self.max_times || self.delay_level < 0;
+        let dead = self.is_dead(view);
         let level = match (dead, self.delay_level) {
             (true, _) => -1,
             (false, 0) => 3 + view.reconsume_times(),

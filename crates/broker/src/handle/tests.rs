@@ -1,8 +1,12 @@
 //! A broker over a store in memory, called as a connection would call it.
 
 mod admin;
+mod disk;
+mod memory;
+mod page;
 mod reply_message;
 mod reset;
+mod send;
 mod settings;
 
 use std::io::IoSlice;
@@ -33,10 +37,18 @@ struct Fixture {
 
 impl Fixture {
     fn new() -> Fixture {
+        Fixture::with(BrokerSettings::default())
+    }
+
+    fn with(settings: BrokerSettings) -> Fixture {
         let env = Env { disk: Disk::mem(), ..Env::real() };
+        Fixture::over(env, StoreSettings::test_min("/store"), settings)
+    }
+
+    fn over(env: Env, store: StoreSettings, settings: BrokerSettings) -> Fixture {
         let path = Path::new(SETTINGS_FILE);
         env.disk.create(path).unwrap().write_at(b"# mine\n", 0).unwrap();
-        let store = Store::open(env.clone(), StoreSettings::test_min("/store")).unwrap();
+        let store = Store::open(env.clone(), store).unwrap();
         let (handler, limits) = (Arc::new(net::AnswersOnly), net::Limits::default());
         let deps = Deps {
             store: store.clone(),
@@ -45,7 +57,7 @@ impl Fixture {
             advertised: SocketAddr::from(([127, 0, 0, 1], 10911)),
             settings_file: Some(SettingsFile::new(env.disk.clone(), path.to_owned())),
         };
-        let broker = Broker::open(env.clone(), BrokerSettings::default(), deps).unwrap();
+        let broker = Broker::open(env.clone(), settings, deps).unwrap();
         Fixture { env, store, broker }
     }
 
@@ -73,7 +85,7 @@ impl Fixture {
         self.broker.call_batch(peer, &mut Frames::new(&bytes, MAX_FRAME), &mut replies).unwrap();
         let later: Vec<_> = replies.take_later().collect();
         for later in later {
-            replies.append(later.await);
+            replies.append(later.later.await);
         }
         let mut answers = frames(&replies);
         assert_eq!(answers.len(), 1);

@@ -25,6 +25,11 @@ pub const SECTOR: u64 = 512;
 pub struct FaultPlan {
     /// Bytes that all files together may have; a write beyond is short and fails with `ENOSPC`.
     pub capacity: u64,
+    /// Bytes of the capacity that other programs have.
+    pub foreign: u64,
+    /// Writes that fail with `ENOSPC` after a part of any length although there is room, as on file
+    /// systems that copy on write.
+    pub no_space: u64,
     /// Reads that fail with `EIO`.
     pub read_error: u64,
     /// Writes that fail with `EIO` after a part of any length.
@@ -49,6 +54,8 @@ impl Default for FaultPlan {
     fn default() -> FaultPlan {
         FaultPlan {
             capacity: u64::MAX,
+            foreign: 0,
+            no_space: 0,
             read_error: 0,
             write_error: 0,
             sync_error: 0,

@@ -237,6 +237,15 @@ impl Disk {
 
     pub(super) fn lock(&self, path: &Path) -> io::Result<Lock> {
         self.create(path)?;
+        self.take_lock(path)
+    }
+
+    pub(super) fn lock_dir(&self, dir: &Path) -> io::Result<Lock> {
+        self.up()?.require_dir(dir)?;
+        self.take_lock(dir)
+    }
+
+    fn take_lock(&self, path: &Path) -> io::Result<Lock> {
         if !self.up()?.locked.insert(path.to_owned()) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
@@ -298,7 +307,8 @@ impl State {
     }
 
     fn free(&self) -> u64 {
-        self.capacity().saturating_sub(self.used)
+        let foreign = self.faults.as_ref().map_or(0, |faults| faults.plan.foreign);
+        self.capacity().saturating_sub(self.used.saturating_add(foreign))
     }
 
     /// Gives `content` another length, and accounts for it.
@@ -342,6 +352,12 @@ impl File {
         {
             written = faults.rng.below(written + 1);
             failure = Some(Errno::IO);
+        }
+        if let Some(faults) = &state.faults
+            && faults.rng.one_in(faults.plan.no_space)
+        {
+            written = faults.rng.below(written + 1);
+            failure = Some(Errno::NOSPC);
         }
         if written > 0 {
             let len = (content.bytes.len() as u64).max(offset + written);

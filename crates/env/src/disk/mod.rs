@@ -80,6 +80,7 @@ pub struct LockGuard {
 #[allow(dead_code, reason = "held for its drop")]
 enum LockKind {
     Real(real::Lock),
+    RealDir(std::fs::File),
     Mem(mem::Lock),
 }
 
@@ -233,6 +234,21 @@ impl Disk {
         }
     }
 
+    /// Locks a directory against others that lock it so: `flock`, which leaves no file in it and which
+    /// Java does not see. Fails at once with [`io::ErrorKind::WouldBlock`] when someone else, also of
+    /// this process, holds it, and with [`io::ErrorKind::Unsupported`] where the file system knows no
+    /// such locks.
+    pub fn lock_dir(&self, dir: &Path) -> io::Result<LockGuard> {
+        match &self.0 {
+            DiskKind::Real => {
+                real::lock_dir(dir).map(|lock| LockGuard { _held: LockKind::RealDir(lock) })
+            }
+            DiskKind::Mem(disk) => {
+                disk.lock_dir(dir).map(|lock| LockGuard { _held: LockKind::Mem(lock) })
+            }
+        }
+    }
+
     /// Names the current run of the machine: differs after a power cut or restart of the kernel, is the
     /// same after a crash of the process.
     pub fn boot_id(&self) -> io::Result<String> {
@@ -292,6 +308,31 @@ impl File {
         }
     }
 
+    /// Makes `len` bytes from `offset` zeros, and has the next [`File::sync_data`] make them durable,
+    /// also where they read as zeros already because of a sync that failed. Blocks stay reserved; the
+    /// file does not grow.
+    pub fn zero(&self, offset: u64, len: u64) -> io::Result<()> {
+        let len = len.min(self.len()?.saturating_sub(offset));
+        if len == 0 {
+            return Ok(());
+        }
+        match &self.0 {
+            FileKind::Real(file) if file.zero(offset, len)? => Ok(()),
+            _ => self.write_zeros(offset, len),
+        }
+    }
+
+    fn write_zeros(&self, offset: u64, len: u64) -> io::Result<()> {
+        let zeros = vec![0; usize::try_from(len.min(1 << 20)).unwrap_or(1 << 20)];
+        let mut done = 0;
+        while done < len {
+            let step = (len - done).min(zeros.len() as u64);
+            self.write_at(&zeros[..step as usize], offset + done)?;
+            done += step;
+        }
+        Ok(())
+    }
+
     /// Cuts the file off at `len`, or extends it with zeros. Never shorten a file that may be mapped.
     pub fn set_len(&self, len: u64) -> io::Result<()> {
         match &self.0 {
@@ -335,7 +376,8 @@ impl File {
     }
 
     /// Reads like [`File::read_at`], but only what is in memory: `None` when it would wait for the
-    /// device. May return fewer bytes than asked, where the memory ends.
+    /// device. May return fewer bytes than asked, where the memory ends. Waits on file systems that
+    /// cannot tell.
     pub fn read_resident(&self, buf: &mut [u8], offset: u64) -> io::Result<Option<usize>> {
         match &self.0 {
             FileKind::Real(file) => file.read_resident(buf, offset),

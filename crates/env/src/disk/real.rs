@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use rustix::fs::{Advice, FallocateFlags, FlockOperation, fadvise, fallocate, fcntl_lock};
+use rustix::fs::{Advice, FallocateFlags, FlockOperation, fadvise, fallocate, fcntl_lock, flock};
 use rustix::io::{Errno, ReadWriteFlags};
 
 use super::{Entry, Space};
@@ -135,6 +135,18 @@ impl File {
         }
     }
 
+    /// Makes a range zeros without writing it; `false` where the file system cannot.
+    pub(super) fn zero(&self, offset: u64, len: u64) -> io::Result<bool> {
+        loop {
+            match fallocate(&self.0, FallocateFlags::ZERO_RANGE, offset, len) {
+                Ok(()) => return Ok(true),
+                Err(Errno::INTR) => {}
+                Err(Errno::OPNOTSUPP) => return Ok(false),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
     pub(super) fn set_len(&self, len: u64) -> io::Result<()> {
         self.0.set_len(len)
     }
@@ -159,8 +171,10 @@ impl File {
             match rustix::io::preadv2(&self.0, &mut bufs, offset, ReadWriteFlags::NOWAIT) {
                 Ok(read) => return Ok(Some(read)),
                 Err(Errno::INTR) => {}
-                // The file system may not know the flag (OPNOTSUPP): then nothing counts as resident.
-                Err(Errno::AGAIN | Errno::OPNOTSUPP) => return Ok(None),
+                Err(Errno::AGAIN) => return Ok(None),
+                // The file system does not know the flag, as tmpfs: were nothing ever resident there,
+                // whoever reads it in and looks again would do so forever.
+                Err(Errno::OPNOTSUPP) => return self.read_at(buf, offset).map(Some),
                 Err(error) => return Err(error.into()),
             }
         }
@@ -195,6 +209,19 @@ pub(super) fn lock(path: &Path) -> io::Result<Lock> {
     let inode = (metadata.dev(), metadata.ino());
     locked.insert(inode);
     Ok(Lock { file: Some(file), inode })
+}
+
+pub(super) fn lock_dir(dir: &Path) -> io::Result<std::fs::File> {
+    let dir = std::fs::File::open(dir)?;
+    match flock(&dir, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(dir),
+        Err(Errno::AGAIN) => Err(io::ErrorKind::WouldBlock.into()),
+        // Network file systems make record locks of these, which a directory cannot have.
+        Err(Errno::BADF | Errno::NOLCK | Errno::OPNOTSUPP | Errno::INVAL) => {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+        Err(other) => Err(other.into()),
+    }
 }
 
 impl Drop for Lock {

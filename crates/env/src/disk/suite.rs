@@ -15,6 +15,7 @@ pub fn check(disk: &Disk, dir: &Path) -> io::Result<()> {
     content(disk, &dir.join("content"))?;
     maps(disk, &dir.join("maps"))?;
     locks(disk, &dir.join("locks"))?;
+    zeros(disk, &dir.join("zeros"))?;
     let space = disk.space(dir)?;
     assert!(space.free > 0 && space.free <= space.total, "{space:?}");
     assert_eq!(disk.boot_id()?, disk.boot_id()?);
@@ -146,5 +147,31 @@ fn locks(disk: &Disk, dir: &Path) -> io::Result<()> {
     drop(held);
     drop(disk.lock(&path)?);
     drop(other);
+
+    let held = disk.lock_dir(dir)?;
+    assert_eq!(kind(disk.lock_dir(dir)), Some(ErrorKind::WouldBlock));
+    drop(disk.lock(&path)?);
+    drop(held);
+    drop(disk.lock_dir(dir)?);
+    assert_eq!(disk.list(dir)?.len(), 2, "locking a directory leaves nothing in it");
+    Ok(())
+}
+
+/// Zeros go where they are asked for, and the file keeps its length.
+fn zeros(disk: &Disk, dir: &Path) -> io::Result<()> {
+    disk.create_dir_all(dir)?;
+    let file = disk.create(&dir.join("file"))?;
+    file.write_at(&[7; 10_000], 0)?;
+    let map = file.map(10_000)?;
+    file.zero(10, 8_000)?;
+    file.zero(9_990, 100)?;
+    file.zero(20_000, 1)?;
+    assert_eq!(file.len()?, 10_000);
+    let mut want = vec![7; 10_000];
+    want[10..8_010].fill(0);
+    want[9_990..].fill(0);
+    let mut all = vec![1; 10_000];
+    file.read_exact_at(&mut all, 0)?;
+    assert!(all == want && map.slice(0..10_000) == want[..]);
     Ok(())
 }

@@ -229,7 +229,34 @@ fn full_disk() {
     file.set_len(9).unwrap();
     assert_eq!(disk.space(Path::new("/d")).unwrap().free, 1);
     disk.remove(Path::new(FILE)).unwrap();
-    disk.create(Path::new("/d/other")).unwrap().write_at(&[3; 10], 0).unwrap();
+    let other = disk.create(Path::new("/d/other")).unwrap();
+    other.write_at(&[3; 10], 0).unwrap();
+    disk.set_plan(FaultPlan { capacity: 100, foreign: 85, ..FaultPlan::default() });
+    assert_eq!(disk.space(Path::new("/d")).unwrap(), Space { total: 100, used: 95, free: 5 });
+    disk.set_plan(FaultPlan { no_space: 1, ..FaultPlan::default() });
+    assert_eq!(other.write_at(&[4; 2], 0).unwrap_err().kind(), ErrorKind::StorageFull);
+}
+
+// Zeros that a failed sync lost are on the disk after they were asked for again and synced, although
+// the page cache had them all along.
+#[test]
+fn zeros_survive_a_failed_sync() {
+    let states = outcomes(|seed| {
+        let disk = fault(seed);
+        let file = disk.create(Path::new(FILE)).unwrap();
+        file.write_at(b"old", 0).unwrap();
+        file.sync_data().unwrap();
+        disk.sync_dir(Path::new("/")).unwrap();
+        disk.sync_dir(Path::new("/d")).unwrap();
+        file.write_at(&[0; 3], 0).unwrap();
+        disk.set_plan(FaultPlan { sync_error: 1, ..FaultPlan::default() });
+        assert!(file.sync_data().is_err());
+        disk.set_plan(FaultPlan::default());
+        file.zero(0, 3).unwrap();
+        file.sync_data().unwrap();
+        content(&disk.crash()).unwrap()
+    });
+    assert_eq!(states, BTreeSet::from([vec![0; 3]]));
 }
 
 // Each fault occurs, and none without being asked for; the same seed gives the same ones.

@@ -25,6 +25,8 @@ pub const ECHO: i32 = 1;
 pub const PARK: i32 = 2;
 /// Answers with as many bytes as the field `n` says.
 pub const LARGE: i32 = 3;
+/// Answers the same, a little later.
+pub const LARGE_LATER: i32 = 6;
 /// Pushes a oneway request 40 to the peer, then answers.
 pub const PUSH: i32 = 4;
 /// Calls the peer with 220 and answers with its answer.
@@ -69,11 +71,19 @@ impl Call for Handler {
                         answer(to, b"released")
                     }));
                 }
-                LARGE => {
+                LARGE | LARGE_LATER => {
                     let n = frame.fields.get("n").and_then(|n| n.parse_i64()).unwrap_or(0);
-                    let writer = FrameWriter::response(out.head(), to, 0);
-                    writer.finish_before(n as usize);
-                    out.body(Bytes::from(vec![b'L'; n as usize]));
+                    let answer = move || {
+                        let mut out = Replies::default();
+                        FrameWriter::response(out.head(), to, 0).finish_before(n as usize);
+                        out.body(Bytes::from(vec![b'L'; n as usize]));
+                        out
+                    };
+                    if frame.code == LARGE {
+                        out.append(answer());
+                    } else {
+                        out.later(Box::pin(async move { answer() }));
+                    }
                 }
                 PUSH => {
                     assert!(peer.oneway(40, |w| w.field("k", "v"), b""));
@@ -113,9 +123,14 @@ pub fn request(code: i32, opaque: i32, body: &[u8]) -> BytesMut {
 
 /// A request for `n` bytes.
 pub fn large(opaque: i32, n: usize) -> BytesMut {
+    sized(LARGE, opaque, n)
+}
+
+/// A request of that code for `n` bytes.
+pub fn sized(code: i32, opaque: i32, n: usize) -> BytesMut {
     let mut out = BytesMut::new();
     let mut writer =
-        FrameWriter::begin(&mut out, &Head { opaque, ..Head::request(LARGE, Format::Json) });
+        FrameWriter::begin(&mut out, &Head { opaque, ..Head::request(code, Format::Json) });
     writer.field("n", n);
     writer.finish(b"");
     out
@@ -133,7 +148,10 @@ impl Setup {
     }
 
     pub async fn at(addr: SocketAddr, limits: Limits) -> Setup {
-        let env = Env::real();
+        Setup::on(Env::real(), addr, limits).await
+    }
+
+    pub async fn on(env: Env, addr: SocketAddr, limits: Limits) -> Setup {
         let handler = Arc::new(Handler::default());
         let server = Server::start(env.clone(), addr, "test", handler.clone(), limits).await;
         Setup { env, server: server.unwrap(), handler }

@@ -270,6 +270,10 @@ impl Files {
             self.remove(file)?;
         }
         self.state.lock().first = None;
+        // A queue that was read and never written has no directory.
+        if !self.shared.disk.exists(&self.dir)? {
+            return Ok(());
+        }
         self.shared.disk.sync_dir(&self.dir)
     }
 
@@ -299,7 +303,8 @@ pub(crate) fn list_with_len(disk: &Disk, dir: &Path) -> io::Result<Vec<(u64, u64
     Ok(files.iter().filter_map(|entry| Some((first(&entry.name)?, entry.len))).collect())
 }
 
-/// Makes the bytes from `at` to `end` zeros, writing only where they are not.
+/// Makes the bytes from `at` to `end` zeros, writing only where they do not read as such: zeros that a
+/// failed sync lost may come back as what they were.
 pub(crate) fn zero_from(file: &File, at: u64, end: u64) -> io::Result<()> {
     const STEP: usize = 1 << 20;
     let mut buf = vec![0; STEP];

@@ -20,6 +20,8 @@ use crate::oracle::{Found, Loss, Oracle, QueueId, Sent};
 
 /// Longest that anything may take, in real time.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long the keeper's next look is waited for, in real time; it comes every 50 ms.
+const LOOK: Duration = Duration::from_millis(70);
 const QUEUES: [QueueId; 5] = [("a", 0), ("a", 1), ("b", 0), ("%RETRY%c", 0), ("d", 7)];
 const TAGS: [&str; 3] = ["red", "blue", "a tag of more words"];
 
@@ -33,6 +35,8 @@ enum Weather {
     Failing,
     /// A disk that runs full.
     Full,
+    /// A disk that has no space in the middle of a write now and then: that of a mark stops the store.
+    NoSpace,
 }
 
 struct History {
@@ -62,7 +66,10 @@ pub(crate) fn run(seed: u64, failing: bool) {
     };
     let weather = [Weather::Calm, Weather::Calm, Weather::Slow, Weather::Full, Weather::Failing];
     let kinds = if failing { weather.len() } else { weather.len() - 1 };
-    let weather = weather[rng.below(kinds as u64) as usize];
+    let weather = match weather[rng.below(kinds as u64) as usize] {
+        Weather::Full if rng.one_in(2) => Weather::NoSpace,
+        other => other,
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime starts");
     let oracle = Oracle::default();
@@ -139,13 +146,27 @@ impl History {
             }
             Err(error) => {
                 let expected = match error {
-                    AppendError::DiskFull { .. } => self.weather == Weather::Full,
-                    AppendError::Stopped(_) => self.weather == Weather::Failing,
-                    AppendError::TooLarge { .. } | AppendError::Busy { .. } => false,
+                    AppendError::DiskFull(_) => {
+                        self.try_again();
+                        matches!(self.weather, Weather::Full | Weather::NoSpace)
+                    }
+                    AppendError::Stopped(_) => self.may_stop(),
+                    AppendError::TooLarge { .. }
+                    | AppendError::Busy { .. }
+                    | AppendError::Behind { .. } => false,
                 };
                 assert!(expected, "{:?}: {error}", self.weather);
                 None
             }
+        }
+    }
+
+    /// Lets the store look at its full disk again, mostly until it has.
+    fn try_again(&mut self) {
+        self.env.clock.advance(Duration::from_secs(1));
+        let end = std::time::Instant::now() + LOOK;
+        while self.store().refusal().is_some() && std::time::Instant::now() < end {
+            std::thread::yield_now();
         }
     }
 
@@ -249,7 +270,7 @@ impl History {
     /// The process ends in order.
     fn close(&mut self) {
         self.store.take().expect("the store is open").close();
-        if self.weather != Weather::Failing {
+        if !self.may_stop() {
             self.oracle.all_durable();
         }
         self.env = self.env.kill();
@@ -259,7 +280,7 @@ impl History {
     /// A store that met a failing disk has stopped for good: then its process ends.
     fn restart_if_stopped(&mut self) {
         if matches!(self.store().refusal(), Some(AppendError::Stopped(_))) {
-            assert_eq!(self.weather, Weather::Failing);
+            assert!(self.may_stop(), "{:?}", self.weather);
             if self.rng.one_in(2) { self.kill() } else { self.cut_power() }
         }
     }
@@ -285,7 +306,7 @@ impl History {
         self.set_weather(Weather::Calm);
         let found = self.dump();
         self.oracle.check_opened(&found, loss);
-        if self.sync() && self.weather != Weather::Failing {
+        if self.sync() && !self.may_stop() {
             // What is shown is durable, also after a recovery.
             self.oracle.all_durable();
         }
@@ -313,7 +334,8 @@ impl History {
             Weather::Failing => {
                 FaultPlan { write_error: 40, sync_error: 40, name_error: 40, ..calm }
             }
-            Weather::Full => FaultPlan { capacity: 40 << 10, ..calm },
+            Weather::Full => FaultPlan { capacity: 64 << 10, ..calm },
+            Weather::NoSpace => FaultPlan { no_space: 40, ..calm },
         });
     }
 
@@ -367,6 +389,11 @@ impl History {
 
     fn store(&self) -> &Store {
         self.store.as_ref().expect("the store is open")
+    }
+
+    /// Whether a sync may fail, which stops the store.
+    fn may_stop(&self) -> bool {
+        matches!(self.weather, Weather::Failing | Weather::NoSpace)
     }
 
     fn sync(&self) -> bool {

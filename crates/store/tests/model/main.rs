@@ -58,4 +58,6 @@ fn any_history_keeps_the_promises() {
 fn remembered_histories_keep_the_promises() {
     // A failed sync, and an opening cut short that wrote its mark over the only durable one.
     history::run(6_302_814, true);
+    // A first batch that fills several files of a new log.
+    history::run(20_294, false);
 }

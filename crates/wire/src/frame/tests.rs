@@ -245,6 +245,34 @@ fn response_bytes() {
     assert_eq!(out[..4], (4 + 100 + header.len() as u32).to_be_bytes());
 }
 
+/// The code of an answer is found in both formats without decoding it; a request has none.
+#[test]
+fn codes_of_answers() {
+    for format in [Format::Json, Format::Binary] {
+        for code in [0, 1, 19, 2041] {
+            let mut out = BytesMut::new();
+            FrameWriter::response(&mut out, ReplyTo { opaque: 1, format }, code).finish(b"x");
+            assert_eq!(answer_code(&out), Some(code));
+            assert_eq!(answer_code(&out[..8]), None);
+        }
+    }
+    assert_eq!(answer_code(&framed(0, b"{\"opaque\":1}", b"x")), None);
+    assert_eq!(answer_code(b""), None);
+}
+
+/// Ordinals of versions have the names that the reference gives them.
+#[test]
+fn names_of_versions() {
+    let names = [(47, "V3_1_0"), (87, "V3_3_1"), (121, "V3_4_9"), (195, "V3_9_1"), (213, "V4_0_0")];
+    let later =
+        [(409, "V4_9_8"), (412, "V5_0_0_SNAPSHOT"), (VERSION, VERSION_NAME), (611, "V5_9_9")];
+    for (ordinal, name) in names.into_iter().chain(later) {
+        assert_eq!(version_name(ordinal), name);
+    }
+    assert_eq!(version_name(i32::MAX), "HIGHER_VERSION");
+    assert!((-1..700).all(|ordinal| !version_name(ordinal).is_empty()));
+}
+
 /// Frames come in order, an incomplete last one is left, and says how much it needs.
 #[test]
 fn pipelined_frames() {
@@ -284,6 +312,30 @@ fn hostile_frames() {
     let mut bytes = framed(0, b"{}", b"");
     bytes[7] = 3;
     assert_eq!(error(&bytes), FrameError::HeaderLength { header: 3, frame: 6 });
+}
+
+/// The header of an unfinished frame is read as soon as it is there, and refused as that of a whole one.
+#[test]
+fn heads_of_unfinished_frames() {
+    let bytes = framed(0, br#"{"code":310,"opaque":7,"flag":2}"#, &[b'x'; 100]);
+    let whole = bytes.len() - 100;
+    for cut in 0..bytes.len() {
+        let head = Frame::decode_head(&bytes[..cut]).unwrap();
+        assert_eq!(head.is_some(), cut >= whole, "{cut}");
+        if let Some(head) = head {
+            assert_eq!(
+                (head.code, head.opaque, head.is_oneway(), head.body.len()),
+                (310, 7, true, 0)
+            );
+        }
+    }
+    let mut longer = bytes.to_vec();
+    longer[6] = 0x7F;
+    assert!(matches!(Frame::decode_head(&longer[..8]), Err(FrameError::HeaderLength { .. })));
+    assert!(matches!(
+        Frame::decode_head(&framed(0, b"nonsense", b"")),
+        Err(FrameError::Header { .. })
+    ));
 }
 
 /// A header as clients write it.

@@ -125,7 +125,7 @@ fn request(code: i32, fields: &Value, body: &[u8]) -> BytesMut {
 async fn answer(out: &mut Replies) -> Answer {
     let later: Vec<_> = out.take_later().collect();
     for replies in later {
-        out.append(replies.await);
+        out.append(replies.later.await);
     }
     Answer(OwnedFrame::new(sent(out).into()).unwrap())
 }

@@ -1,5 +1,8 @@
 package apogee;
 
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.Paths;
 import java.util.Collection;
 import java.util.HashSet;
 import java.util.List;
@@ -11,7 +14,8 @@ import org.apache.rocketmq.common.message.MessageExt;
 import org.apache.rocketmq.common.message.MessageQueue;
 
 /**
- * Reads a whole topic by assignment and seek, without a group's load balancing.
+ * Reads a whole topic by assignment and seek, without a group's load balancing, and commits until the
+ * file {@code stop} appears.
  *
  * <p>Queues are paused until all seeks are done: a seek of 5.4.0 interrupts whatever the pulling
  * thread does, and a pull that has already taken a sought offset then starts at the group's
@@ -43,6 +47,11 @@ public final class LitePull {
                 keys.add(message.getKeys());
             }
             return keys.size() >= expect;
+        });
+        Path stop = Paths.get(run.text("stop"));
+        run.await("the file stop", () -> {
+            consumer.commitSync();
+            return Files.exists(stop);
         });
         run.result("queues", queues.size());
         consumer.shutdown();

@@ -9,6 +9,7 @@ import java.util.concurrent.atomic.AtomicReference;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyStatus;
 import org.apache.rocketmq.client.consumer.listener.MessageListenerConcurrently;
+import org.apache.rocketmq.client.exception.RequestTimeoutException;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.client.producer.RequestCallback;
 import org.apache.rocketmq.client.utils.MessageUtil;
@@ -63,8 +64,10 @@ public final class Request {
         Message silent = run.message(run.text("topic"), "silent", "TagA", 100);
         try {
             run.result("silent", requester.request(silent, 1500).toString());
+        } catch (RequestTimeoutException e) {
+            run.result("silent", "timeout");
         } catch (Exception e) {
-            run.result("silent", e.getClass().getSimpleName());
+            run.result("silent", e.toString());
         }
         requester.shutdown();
         try {

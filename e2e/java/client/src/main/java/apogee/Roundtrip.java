@@ -49,7 +49,11 @@ public final class Roundtrip {
         List<Message> messages = new ArrayList<>();
         for (int i = 0; i < count; i++) {
             String tag = tags.get(i % tags.size());
-            messages.add(run.message(run.text("topic"), prefix + "-" + i, tag, size));
+            Message message = run.message(run.text("topic"), prefix + "-" + i, tag, size);
+            if (run.number("delay", 0) > 0) {
+                message.setDelayTimeLevel(run.number("delay", 0));
+            }
+            messages.add(message);
         }
         DefaultMQProducer producer = run.producer();
         producer.start();

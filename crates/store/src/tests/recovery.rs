@@ -1,0 +1,146 @@
+//! What is left after an end, orderly or not.
+
+use std::path::Path;
+
+use env::disk::FaultPlan;
+use env::{Disk, Env};
+
+use super::{append, bodies, content, fill, open, push, send, wait};
+use crate::{Batch, Durability, FlushDiskType, Lookup, Store, StoreSettings};
+
+/// A closed store opens as it was, goes on at the next offset, and a second opening changes nothing.
+#[test]
+fn reopens_after_close() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut expected = Vec::new();
+    for round in 0..4 {
+        let store = open(dir.path());
+        assert_eq!(content(&store), expected);
+        fill(&store, round * 50, round * 50 + 50);
+        expected = content(&store);
+        let found = store.query("a", Lookup::Key("k4"), 0..=i64::MAX, 64).unwrap();
+        assert!(!found.is_empty());
+        store.close();
+        assert!(!dir.path().join("abort").exists());
+    }
+    let messages: usize = expected.iter().map(|(_, _, bodies)| bodies.len()).sum();
+    assert_eq!(messages, 200);
+}
+
+/// After the end of the process at any moment, everything appended is there, also with the state file
+/// or the consume queues gone.
+#[test]
+fn recovers_after_kill() {
+    let env = Env::sim(1);
+    let mut disk = Disk::fault(1, FaultPlan::default());
+    let mut expected = Vec::new();
+    for round in 0..12u32 {
+        let env = Env { disk: disk.clone(), ..env.clone() };
+        match round % 4 {
+            1 => drop(disk.remove(Path::new("/s/apogee/state"))),
+            2 => {
+                for queue in disk.list(Path::new("/s/consumequeue/a")).unwrap() {
+                    let dir = Path::new("/s/consumequeue/a").join(queue.name);
+                    for file in disk.list(&dir).unwrap() {
+                        disk.remove(&dir.join(file.name)).unwrap();
+                    }
+                }
+            }
+            _ => {}
+        }
+        let store = Store::open(env, StoreSettings::test_min("/s")).unwrap();
+        assert_eq!(content(&store), expected, "round {round}");
+        fill(&store, round * 37, round * 37 + 37);
+        expected = content(&store);
+        disk = disk.kill();
+    }
+}
+
+/// A write that cut a queue off before, and was itself cut short in the middle of a unit, at any byte,
+/// leaves no unit that is taken for one, and no hole.
+#[test]
+fn a_torn_end_of_a_queue() {
+    for torn in 0..5 * 20 {
+        let env = Env::sim(1);
+        let disk = Disk::fault(1, FaultPlan::default());
+        let settings = || StoreSettings { index: false, ..StoreSettings::test_min("/s") };
+        let store = Store::open(Env { disk: disk.clone(), ..env.clone() }, settings()).unwrap();
+        fill(&store, 0, 12);
+        let expected = content(&store);
+        store.close();
+        let disk = disk.kill();
+        let store = Store::open(Env { disk: disk.clone(), ..env.clone() }, settings()).unwrap();
+        fill(&store, 12, 40);
+        let all = content(&store);
+        store.inner.write_derived().unwrap();
+        let disk = disk.kill();
+        for (topic, id, kept) in &expected {
+            let end = kept.len() * 20;
+            let dir = Path::new("/s/consumequeue").join(topic).join(id.to_string());
+            let file = disk.open(&dir.join(format!("{:020}", end - end % 160))).unwrap();
+            let len = torn.min(160 - end % 160);
+            file.write_at(&vec![0; len], end as u64 % 160).unwrap();
+        }
+        let store = Store::open(Env { disk, ..env }, settings()).unwrap();
+        assert_eq!(content(&store), all, "{torn} bytes");
+    }
+}
+
+/// A store that is closed while its disk is full, so that the queues cannot be written, has made its log
+/// durable all the same, and says so: a power cut takes nothing.
+#[test]
+fn closed_on_a_full_disk() {
+    let env = Env::sim(1);
+    let disk = Disk::fault(1, FaultPlan::default());
+    let open = |disk: &Disk| {
+        Store::open(Env { disk: disk.clone(), ..env.clone() }, StoreSettings::test_min("/s"))
+    };
+    let store = open(&disk).unwrap();
+    send(&store, &store.queue("a", 0), b"it makes the segment");
+    disk.set_plan(FaultPlan { capacity: 0, ..FaultPlan::default() });
+    for _ in 0..5 {
+        send(&store, &store.queue("b", 0), b"this queue gets no file");
+    }
+    let all = content(&store);
+    store.close();
+    let disk = disk.crash();
+    disk.set_plan(FaultPlan::default());
+    assert_eq!(content(&open(&disk).unwrap()), all);
+}
+
+/// After a power cut at any moment of a store with synchronous flush, every message that was reported
+/// durable is there, at its offset, and what else is there is whole and dense.
+#[test]
+fn power_cut_keeps_what_was_durable() {
+    for seed in 0..40 {
+        let env = Env::sim(seed);
+        let mut disk = Disk::fault(seed, FaultPlan::default());
+        let mut durable: Vec<(u32, u64)> = Vec::new();
+        for round in 0..4u32 {
+            let env = Env { disk: disk.clone(), ..env.clone() };
+            let flush = FlushDiskType::Sync;
+            let settings = StoreSettings { flush, ..StoreSettings::test_min("/s") };
+            let store = Store::open(env, settings).unwrap();
+            let queue = store.queue("t", 0);
+            let all = bodies(&store, &queue, 0);
+            assert!(all.iter().enumerate().all(|(index, (offset, _))| index as u64 == *offset));
+            for (number, offset) in &durable {
+                let (_, body) = &all[usize::try_from(*offset).unwrap()];
+                assert_eq!(body[..4], number.to_be_bytes(), "seed {seed} round {round}");
+            }
+            for number in round * 100..round * 100 + 20 {
+                let mut batch = Batch::new();
+                let body = number.to_be_bytes().repeat(1 + (number * 7) as usize % 200);
+                push(&mut batch, &queue, &body, false);
+                let appended = append(&store, batch).unwrap();
+                let (offset, _) = appended.offsets().next().unwrap();
+                // The last ones are not waited for: the power goes while they are on their way.
+                if number % 100 < 15 {
+                    assert_eq!(wait(store.durable(appended.end)), Durability::Durable);
+                    durable.push((number, offset));
+                }
+            }
+            disk = disk.crash();
+        }
+    }
+}
