@@ -1,5 +1,4 @@
 //! The HTTP port over real sockets: what it serves, and what hostile peers get.
-#![allow(clippy::unwrap_used, reason = "also in helpers")]
 
 use std::net::SocketAddr;
 use std::sync::Arc;
