@@ -21,7 +21,7 @@ mod metrics;
 mod preamble;
 mod server;
 
+pub use self::metrics::{Counter, Metrics};
 pub use client::{AnswersOnly, CallError, Client};
 pub use limits::Limits;
-pub use metrics::{Counter, Metrics};
 pub use server::{Bound, Server};

@@ -1,28 +1,6 @@
 //! Plain counters of one server or client.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-
-/// A number that only grows, or a level that goes up and down. Reads and writes are relaxed: each
-/// counter is exact, two of them read together are not.
-#[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
-
-impl Counter {
-    /// Adds `n`.
-    pub(crate) fn add(&self, n: u64) {
-        self.0.fetch_add(n, Relaxed);
-    }
-
-    /// Takes `n` off again.
-    pub(crate) fn sub(&self, n: u64) {
-        self.0.fetch_sub(n, Relaxed);
-    }
-
-    /// The value.
-    pub fn get(&self) -> u64 {
-        self.0.load(Relaxed)
-    }
-}
+pub use metrics::Counter;
 
 /// Counters of the connections of one server or client. They share a cache line on purpose: a pass
 /// adds to most of them, once each.

@@ -10,13 +10,15 @@ use super::output;
 /// Packages are called by their directory with this before it.
 const PREFIX: &str = "apogee-";
 /// Rank of each crate: it may use what has a lower one. Tools may use everything and are used by nobody but tools.
-const RANKS: [(&str, u32); 25] = [
+const RANKS: [(&str, u32); 27] = [
     ("wire", 0),
+    ("metrics", 0),
     ("filter", 0),
     ("proto", 0),
     ("env", 1),
     ("store", 2),
     ("net", 2),
+    ("web", 2),
     ("auth", 2),
     ("ha", 3),
     ("client", 3),
@@ -53,7 +55,7 @@ const ONLY: [(&str, &[&str]); 5] = [
     ("anyhow", &["cli", "bench", "server", "xtask", "e2e"]),
 ];
 /// Crates that must stay free of a runtime.
-const WITHOUT_RUNTIME: [&str; 2] = ["wire", "filter"];
+const WITHOUT_RUNTIME: [&str; 3] = ["wire", "metrics", "filter"];
 
 /// Findings about dependencies and licenses.
 pub(super) fn check() -> anyhow::Result<Vec<String>> {
