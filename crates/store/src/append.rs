@@ -70,6 +70,8 @@ pub(crate) struct Tail {
     /// Batches of the present round; empty between rounds.
     round: Vec<Batch>,
     slots: Vec<Arc<BatchSlot>>,
+    /// Since when each of them has waited.
+    since: Vec<Duration>,
     wakers: Vec<Waker>,
 }
 
@@ -145,6 +147,7 @@ impl Appender {
             unsynced: crc32fast::Hasher::new(),
             round: Vec::new(),
             slots: Vec::new(),
+            since: Vec::new(),
             wakers: Vec::new(),
         };
         Appender { pending: Mutex::default(), tail: Mutex::new(tail) }
@@ -177,6 +180,7 @@ impl Inner {
             let batch = tail.round.pop().expect("a round keeps its batches");
             let result =
                 outcome.map(|(store_timestamp, end)| Appended { batch, store_timestamp, end });
+            self.metrics.append_waited(Duration::ZERO);
             self.unlock(tail);
             self.combine();
             return Append::ready(result);
@@ -290,13 +294,16 @@ impl Inner {
                 bytes += next.batch.bytes();
                 tail.round.push(next.batch);
                 tail.slots.push(next.slot);
+                tail.since.push(next.since);
             }
         }
         if tail.round.is_empty() {
             return false;
         }
         let outcome = self.run(tail);
-        let Tail { round, slots, wakers, .. } = tail;
+        let now = self.env.clock.mono();
+        let Tail { round, slots, since, wakers, .. } = tail;
+        since.drain(..).for_each(|at| self.metrics.append_waited(now.saturating_sub(at)));
         for (batch, slot) in round.drain(..).zip(slots.drain(..)) {
             let end = batch.entries.last().map(|last| last.physical_offset);
             let size = batch.range(batch.len() - 1).len() as u64;
@@ -357,6 +364,7 @@ impl Inner {
             let first = pending.batches.pop_front().expect("there is a front");
             pending.bytes -= first.batch.bytes();
             drop(pending);
+            self.metrics.append_waited(waited(&first));
             first.slot.fill(Err(error(waited(&first))), &mut wakers);
         }
         wakers.into_iter().for_each(Waker::wake);

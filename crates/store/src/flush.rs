@@ -117,6 +117,7 @@ impl Inner {
             return;
         }
         let took = self.env.clock.mono().saturating_sub(begin);
+        self.metrics.synced(took);
         self.flush.last_ms.store(took.as_millis() as u64, Ordering::Relaxed);
         self.flush.claimed.store(durable, Ordering::Relaxed);
         self.set_durable(end);

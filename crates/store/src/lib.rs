@@ -29,6 +29,7 @@ mod load;
 mod log;
 mod look;
 mod mark;
+mod metrics;
 mod open;
 mod persist;
 mod queue;
@@ -43,6 +44,7 @@ mod state;
 mod store;
 mod wait;
 
+pub use self::metrics::Metrics;
 pub use append::Append;
 pub use background::Task;
 pub use batch::{Appended, Batch, NewRecord};

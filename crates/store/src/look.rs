@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 
 use crate::error::ReadError;
 use crate::limits;
+use crate::metrics::Metrics;
 use crate::queue::{Queue, Read, Unit};
 use crate::store::Store;
 
@@ -63,6 +64,23 @@ impl Store {
     pub fn counters(&self) -> Counters {
         let (records, bytes) = self.inner.marks.counted();
         Counters { records, bytes }
+    }
+
+    /// Histograms of appends and syncs.
+    pub fn metrics(&self) -> &Metrics {
+        &self.inner.metrics
+    }
+
+    /// Most bytes of the log that may await the device.
+    pub fn dirty_limit(&self) -> u64 {
+        self.inner.dirty_limit
+    }
+
+    /// Segments of the log, and their bytes.
+    pub fn log_files(&self) -> (usize, u64) {
+        let segments = self.inner.log.segments();
+        let bytes = segments.0.iter().map(|segment| segment.size).sum();
+        (segments.0.len(), bytes)
     }
 
     /// What waits at the moment.

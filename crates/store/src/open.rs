@@ -15,6 +15,7 @@ use crate::index::{Index, Layout, OpenAt};
 use crate::limits;
 use crate::load;
 use crate::log::Log;
+use crate::metrics::Metrics;
 use crate::persist::Persist;
 use crate::queue::{Queues, files::FilesShared};
 use crate::recover::{Left, Recovery, how_left};
@@ -104,6 +105,7 @@ pub(crate) fn open(env: Env, settings: StoreSettings) -> Result<Inner, OpenError
         flush: Default::default(),
         retention: Default::default(),
         health: Health::default(),
+        metrics: Metrics::new(),
         keeper: Default::default(),
         _lock: lock,
     };

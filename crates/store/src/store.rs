@@ -24,6 +24,7 @@ use crate::health::{Health, Marks, Watermarks};
 use crate::index::Lookup;
 use crate::limits;
 use crate::log::Log;
+use crate::metrics::Metrics;
 use crate::persist::Persist;
 use crate::queue::{Queue, Queues};
 use crate::read::{Get, Want};
@@ -58,6 +59,7 @@ pub(crate) struct Inner {
     pub(crate) persist: Persist,
     pub(crate) retention: Retention,
     pub(crate) health: Health,
+    pub(crate) metrics: Metrics,
     pub(crate) background: Background,
     /// Wakes the keeper: a spare segment is wanted.
     pub(crate) keeper: Signal,
