@@ -20,6 +20,7 @@ use crate::group::Groups;
 use crate::handle::{client, send::Pass};
 use crate::live::LiveSettings;
 use crate::locks::QueueLocks;
+use crate::metrics::{self, Metrics};
 use crate::offset::Offsets;
 use crate::persist::{self, Persister};
 use crate::progress::Progress;
@@ -52,6 +53,7 @@ pub struct Inner {
     pub(crate) locks: QueueLocks,
     pub(crate) progress: Progress,
     pub(crate) stats: Stats,
+    pub(crate) metrics: Metrics,
     /// When the broker was opened, ms since 1970.
     pub(crate) opened_ms: i64,
     pub(crate) persister: Persister,
@@ -112,14 +114,20 @@ impl Broker {
         let ha_addr = SocketAddr::new(advertised.ip(), advertised.port().saturating_add(1));
         let salt = env.rng.u64();
         let broker = Broker(Arc::new(Inner {
-            topics: Topics::new(own, auto_create, deps.store.delays().count()),
+            topics: Topics::new(
+                own,
+                auto_create,
+                deps.store.delays().count(),
+                settings.metrics_label_sets,
+            ),
             groups: Groups::new(settings.auto_create_group),
             offsets: Offsets::default(),
             delays: Delays::default(),
             clients: Clients::default(),
             locks: QueueLocks::default(),
-            progress: Progress::default(),
+            progress: Progress::new(settings.metrics_label_sets),
             stats: Stats::default(),
+            metrics: Metrics::new(),
             opened_ms: env.clock.wall_ms(),
             persister,
             registrar: Registrar::new(deps.client, &deps.namesrv),
@@ -133,6 +141,7 @@ impl Broker {
             store: deps.store,
             env,
         }));
+        metrics::check_labels(&broker.settings().metrics_label);
         broker.load()?;
         broker.adopt_queues();
         persist::start(&broker, woken);
@@ -260,6 +269,7 @@ impl Broker {
     pub(crate) fn take_pass(&self) -> Pass {
         let mut pass = self.passes.lock().pop().unwrap_or_default();
         pass.max_body = self.settings().max_message_bytes;
+        pass.started = self.env.clock.mono();
         pass
     }
 

@@ -87,6 +87,11 @@ impl Groups {
         self.table.read().groups.get(name).cloned()
     }
 
+    /// Number of groups.
+    pub fn count(&self) -> usize {
+        self.table.read().groups.len()
+    }
+
     /// Stores `config`, replacing what was there.
     pub fn put(&self, config: SubscriptionGroupConfig, now_ms: i64) -> Result<(), GroupError> {
         check_name(&config.group_name)?;

@@ -9,10 +9,12 @@ pub mod broker;
 pub mod clients;
 pub mod group;
 mod handle;
+pub mod health;
 pub mod limits;
 pub mod live;
 pub mod locks;
 mod message;
+pub mod metrics;
 pub mod offset;
 mod persist;
 pub mod progress;
@@ -25,4 +27,4 @@ pub mod stats;
 pub mod topic;
 
 pub use broker::{Broker, Deps, OpenError};
-pub use settings::BrokerSettings;
+pub use settings::{BrokerSettings, MetricsExporter};

@@ -38,3 +38,10 @@ pub const PROPERTIES: usize = 32_767;
 pub const QUEUES_PER_ANSWER: usize = 65_536;
 /// Units of a consume queue in one answer to a tool.
 pub const UNITS_PER_ANSWER: usize = 1024;
+/// Queues whose lag one page of metrics tells of; groups beyond it are left out, and counted.
+pub const LAG_QUEUES: usize = 65_536;
+/// Units of consume queues that one page of metrics is found out from, where subscriptions are filtered; beyond it
+/// the lag is that without the filter.
+pub const LAG_UNITS: usize = 1 << 20;
+/// The same of one queue; of more, these are taken for all.
+pub const LAG_UNITS_PER_QUEUE: usize = 4_096;

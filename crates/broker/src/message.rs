@@ -12,6 +12,7 @@ use wire::props::{self, PropertiesMut, names};
 use wire::record::{PropertyCrc, RecordHead, RecordWriter};
 
 use crate::Broker;
+use crate::metrics::MessageType;
 use crate::reply::Refusal;
 use crate::topic::Topic;
 
@@ -35,6 +36,10 @@ pub(crate) struct Encoded {
     pub unique_key: UniqueKey,
     /// Whether the sender waits for the message to be durable where that is asked for (`WAIT`).
     pub waits: bool,
+    /// What it counts as.
+    pub kind: MessageType,
+    /// Whether it is stored in the topic of delayed messages.
+    pub delayed: bool,
 }
 
 /// A unique key: 32 characters with an IPv4 address in it, 56 with IPv6.
@@ -51,6 +56,10 @@ pub(crate) struct Meaning<'a> {
     pub unique_key: Option<&'a [u8]>,
     /// Delay level; 0 or less is none.
     pub delay_level: i32,
+    /// Whether a delay is named at all.
+    pub names_delay: bool,
+    /// Whether it has a sharding key.
+    pub sharded: bool,
     /// Whether it is the half message of a transaction.
     pub transactional: bool,
     /// Whether it asks for an arbitrary delay.
@@ -84,6 +93,15 @@ const OWN: [&str; 7] = [
 ];
 
 impl<'a> Meaning<'a> {
+    /// What the message counts as.
+    fn kind(&self) -> MessageType {
+        match self {
+            Meaning { sharded: true, .. } => MessageType::Fifo,
+            Meaning { names_delay: true, .. } | Meaning { timed: true, .. } => MessageType::Delay,
+            _ => MessageType::Normal,
+        }
+    }
+
     /// Reads a property block; of equal names the last counts.
     pub(crate) fn of(block: &'a [u8]) -> Meaning<'a> {
         let mut meaning = Meaning::default();
@@ -92,7 +110,8 @@ impl<'a> Meaning<'a> {
                 b"TAGS" => meaning.tags = Some(value),
                 b"KEYS" => meaning.keys = Some(value),
                 b"UNIQ_KEY" => meaning.unique_key = Some(value),
-                b"DELAY" => meaning.delay_level = number(value),
+                b"DELAY" => (meaning.delay_level, meaning.names_delay) = (number(value), true),
+                b"__SHARDINGKEY" => meaning.sharded = true,
                 b"WAIT" => meaning.hasty = value == b"false",
                 b"TRAN_MSG" => meaning.transactional = value == b"true",
                 b"TIMER_DELAY_SEC" | b"TIMER_DELAY_MS" | b"TIMER_DELIVER_MS" => {
@@ -187,7 +206,8 @@ pub(crate) fn encode(
         }
         writer.finish(crc)
     })?;
-    Ok(Encoded { unique_key, waits: !meaning.hasty })
+    let delayed = matches!(tags, Tags::Delay(_));
+    Ok(Encoded { unique_key, waits: !meaning.hasty, kind: meaning.kind(), delayed })
 }
 
 /// Keys are text; what is not UTF-8 cannot be asked for and is not indexed.

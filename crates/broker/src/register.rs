@@ -1,7 +1,7 @@
 //! Registration with the name servers (103, 104): this broker's address and its topics, every
 //! `registerNameServerPeriod` and whenever the topics change.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use env::Stop;
@@ -23,6 +23,17 @@ pub(crate) struct Registrar {
     wake: Notify,
     wanted: AtomicU64,
     done: watch::Sender<u64>,
+    /// Name servers that took the last registration.
+    accepted: AtomicUsize,
+}
+
+/// How registration stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RegistrarState {
+    /// Name servers.
+    pub configured: usize,
+    /// Those that took the last registration.
+    pub accepted: usize,
 }
 
 impl Registrar {
@@ -35,7 +46,14 @@ impl Registrar {
             .map(str::to_owned)
             .collect();
         let (wake, done) = (Notify::new(), watch::Sender::new(0));
-        Registrar { client, namesrv, wake, wanted: AtomicU64::new(0), done }
+        let accepted = AtomicUsize::new(0);
+        Registrar { client, namesrv, wake, wanted: AtomicU64::new(0), done, accepted }
+    }
+
+    /// How registration stands.
+    pub(crate) fn state(&self) -> RegistrarState {
+        let accepted = self.accepted.load(Ordering::Relaxed);
+        RegistrarState { configured: self.namesrv.len(), accepted }
     }
 
     /// Resolves when a registration that started after this call has ended, successfully or not.
@@ -61,7 +79,9 @@ pub(crate) async fn run(broker: Broker, stop: Stop) {
     while !stop.is_stopped() {
         let period = Duration::from_millis(broker.settings().register_ms);
         let wanted = registrar.wanted.load(Ordering::Acquire);
-        join_all(registrar.namesrv.iter().map(|addr| register(&broker, addr))).await;
+        let taken = join_all(registrar.namesrv.iter().map(|addr| register(&broker, addr))).await;
+        let accepted = taken.into_iter().filter(|taken| *taken).count();
+        registrar.accepted.store(accepted, Ordering::Relaxed);
         registrar.done.send_replace(wanted);
         tokio::select! {
             () = registrar.wake.notified() => {}
@@ -73,7 +93,8 @@ pub(crate) async fn run(broker: Broker, stop: Stop) {
     registrar.done.send_replace(u64::MAX);
 }
 
-async fn register(broker: &Broker, addr: &str) {
+/// Returns whether the name server took it.
+async fn register(broker: &Broker, addr: &str) -> bool {
     let body = RegisterBrokerBody { topics: effective_topics(broker), ..Default::default() };
     let body = body.encode();
     let settings = broker.live.owned();
@@ -92,7 +113,7 @@ async fn register(broker: &Broker, addr: &str) {
     let code = RequestCode::RegisterBroker.code();
     let fields = |writer: &mut wire::FrameWriter<'_>| header.encode(writer);
     match broker.registrar.client.call(addr, code, fields, &body, timeout).await {
-        Ok(answer) if answer.frame().code == code::SUCCESS => {}
+        Ok(answer) if answer.frame().code == code::SUCCESS => return true,
         Ok(answer) => {
             let frame = answer.frame();
             let remark = frame.remark.map(|remark| remark.to_str()).unwrap_or_default();
@@ -100,6 +121,7 @@ async fn register(broker: &Broker, addr: &str) {
         }
         Err(error) => tracing::warn!(namesrv = addr, %error, "registration failed"),
     }
+    false
 }
 
 /// The topics as they are registered: while the broker itself is not fully open, their permissions are narrowed.

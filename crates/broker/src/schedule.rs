@@ -6,6 +6,7 @@
 //! delivers again, at most the messages of one `flushDelayOffsetInterval`, and never loses one.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -20,8 +21,9 @@ use wire::record::{self, Entry, RecordHead, RecordView};
 
 use crate::Broker;
 use crate::message::{self, Origin, Outgoing};
+use crate::metrics::{Arriving, MessageType};
 use crate::reply::Refusal;
-use crate::topic::bump;
+use crate::topic::{Topic, bump};
 
 /// Pause between looks at the heads of the levels.
 const TICK: Duration = Duration::from_millis(100);
@@ -162,10 +164,14 @@ async fn deliver(broker: &Broker, level: i32) -> Result<(), Refusal> {
 
 /// Stores again what `slices` hold: records back to back.
 async fn append(broker: &Broker, slices: &[Bytes]) -> Result<(), Refusal> {
-    let mut batch = Batch::new();
+    let (mut batch, mut arriving) = (Batch::new(), Arriving::default());
     for view in slices.iter().flat_map(|slice| records(slice)) {
+        let before = batch.bytes();
         match restore(broker, &mut batch, &view) {
-            Ok(()) => {}
+            Ok(topic) => {
+                let bytes = batch.bytes() - before;
+                arriving.add(&topic, MessageType::Delay, 1, bytes);
+            }
             // The topic is gone or the record cannot be stored: it would block its level forever.
             Err(refusal) => tracing::warn!(
                 offset = view.physical_offset(),
@@ -175,8 +181,11 @@ async fn append(broker: &Broker, slices: &[Bytes]) -> Result<(), Refusal> {
         }
     }
     if !batch.is_empty() {
+        let (messages, bytes) = (batch.len(), batch.bytes());
         // Progress must not outlive what it stands for.
         let appended = broker.store.append(batch).await?;
+        arriving.count();
+        broker.metrics.delivered(messages, bytes);
         broker.stored(appended.end).await?;
     }
     Ok(())
@@ -192,8 +201,12 @@ fn records(slice: &[u8]) -> impl Iterator<Item = RecordView<'_>> {
     })
 }
 
-/// Encodes the record again, under its real topic.
-fn restore(broker: &Broker, batch: &mut Batch, view: &RecordView<'_>) -> Result<(), Refusal> {
+/// Encodes the record again, under its real topic, and returns that.
+fn restore(
+    broker: &Broker,
+    batch: &mut Batch,
+    view: &RecordView<'_>,
+) -> Result<Arc<Topic>, Refusal> {
     let text = |name| {
         wire::props::get(view.properties(), name).and_then(|value| std::str::from_utf8(value).ok())
     };
@@ -221,5 +234,5 @@ fn restore(broker: &Broker, batch: &mut Batch, view: &RecordView<'_>) -> Result<
         with_previous: false,
     };
     message::encode(broker, batch, message, Origin::Due)?;
-    Ok(())
+    Ok(topic)
 }

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use wire::codes::Lane;
 use wire::{BrokerRequest, Call, Frame, FrameError, Frames, Peer, Replies};
 
 use crate::handle::{
     clean, client, config, consumer_status, inspect, lists, offset, progress, pull, query,
 };
 use crate::handle::{reply_message, reset, send, send::Pass, send_back, settings};
+use crate::metrics::Timer;
 use crate::reply::{self, Refusal};
 use crate::{Broker, limits};
 
@@ -39,17 +41,35 @@ impl Call for Broker {
     }
 }
 
+/// Whether it is a send, which is answered with all others of its read.
+fn is_send(request: &BrokerRequest<'_>) -> bool {
+    use BrokerRequest as R;
+    matches!(request, R::SendMessage(_) | R::SendMessageV2(_) | R::SendBatchMessage(_))
+}
+
 impl Broker {
     fn serve(&self, peer: &Arc<Peer>, frame: &Frame<'_>, pass: &mut Pass, out: &mut Replies) {
         if peer.accept(frame) {
             return;
         }
+        let (head, waiting) = (out.head().len(), out.waiting());
         let served = match BrokerRequest::decode(frame) {
-            Ok(request) => self.handle(peer, frame, request, pass, out),
+            Ok(request) => {
+                let counts_itself =
+                    matches!(request.code().lane(), Lane::Pull) || is_send(&request);
+                self.handle(peer, frame, request, pass, out).map(|()| counts_itself)
+            }
             Err(error) => Err(Refusal::from(error)),
         };
-        if let Err(refusal) = served {
-            reply::refuse(out, frame, &refusal);
+        let timer = || Timer::new(self, frame, pass.started);
+        match served {
+            Ok(true) => {}
+            Ok(false) if out.waiting() > waiting => timer().follow(out),
+            Ok(false) => timer().answered(&out.head()[head..]),
+            Err(refusal) => {
+                reply::refuse(out, frame, &refusal);
+                timer().refused(&refusal);
+            }
         }
     }
 
@@ -66,7 +86,9 @@ impl Broker {
             R::SendMessage(h) | R::SendMessageV2(h) | R::SendBatchMessage(h) => {
                 send::send(self, peer, frame, &h, pass, out)?;
             }
-            R::PullMessage(h) | R::LitePullMessage(h) => pull::pull(self, peer, frame, &h, out)?,
+            R::PullMessage(h) | R::LitePullMessage(h) => {
+                pull::pull(self, peer, frame, &h, pass.started, out)?;
+            }
             R::ConsumerSendMsgBack(h) => send_back::send_back(self, frame, &h, out)?,
             R::QueryMessage(h) => query::by_key(self, frame, &h, out)?,
             R::ViewMessageById(h) => query::by_offset(self, frame, &h, out)?,

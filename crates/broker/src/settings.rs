@@ -1,5 +1,45 @@
 //! The broker's settings, by RocketMQ's keys.
 
+use env::settings::Value;
+
+/// How metrics are to leave the broker (`metricsExporterType`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricsExporter {
+    /// By no port of their own.
+    Disable,
+    /// Sent to a collector.
+    OtlpGrpc,
+    /// On a port for Prometheus.
+    Prom,
+    /// Into a log file.
+    Log,
+}
+
+impl MetricsExporter {
+    /// By number, as the reference takes them too.
+    const NAMES: [(&'static str, MetricsExporter); 4] = [
+        ("DISABLE", MetricsExporter::Disable),
+        ("OTLP_GRPC", MetricsExporter::OtlpGrpc),
+        ("PROM", MetricsExporter::Prom),
+        ("LOG", MetricsExporter::Log),
+    ];
+}
+
+impl Value for MetricsExporter {
+    const KIND: &'static str = "one of DISABLE OTLP_GRPC PROM LOG, or its number";
+
+    fn parse(text: &str) -> Result<MetricsExporter, String> {
+        let text = text.trim();
+        let by_name = Self::NAMES.iter().find(|(name, _)| name.eq_ignore_ascii_case(text));
+        let by_number = || text.parse::<usize>().ok().and_then(|number| Self::NAMES.get(number));
+        by_name.or_else(by_number).map(|(_, value)| *value).ok_or_else(|| Self::KIND.to_owned())
+    }
+
+    fn render(&self) -> String {
+        Self::NAMES[*self as usize].0.to_owned()
+    }
+}
+
 env::settings! {
     /// Settings of the broker role.
     pub struct BrokerSettings in "broker";
@@ -28,6 +68,17 @@ env::settings! {
     "useServerSideResetOffset" => server_side_reset: bool = true, reload, "whether a reset of a group's offsets is done here (its members hear of it with their next pull), or handed to its members";
     "storeReplyMessageEnable" => store_replies: bool = true, reload, "whether replies to requests are stored in their topic too";
     "configBlackList" => protected_keys: String = "configBlackList;brokerConfigPath".to_owned(), "keys that no request may change, separated by semicolons";
+    "metricsExporterType" => metrics_exporter: MetricsExporter = MetricsExporter::Disable, "PROM opens one more port with the metrics, as the reference does; DISABLE leaves them to the HTTP port (`webPort`). OTLP_GRPC and LOG are taken for DISABLE, with a warning";
+    "metricsPromExporterPort" => metrics_port: u16 = 5557, "port for the metrics with PROM";
+    "metricsPromExporterHost" => metrics_host: String = String::new(), "IP address that this port is opened on; empty: that of the others";
+    "metricsLabel" => metrics_label: String = String::new(), "labels that every metric of the broker gets, name:value separated by commas";
+    "metricsOtelCardinalityLimit" => metrics_label_sets: usize = 50_000, range 1..=1_000_000, "topics, and pairs of topic and group, that have metrics of their own; those beyond it count together";
+    "enableStatsMetrics" => stats_metrics: bool = true, reload, "whether metrics tell of what waits, and how many topics and groups there are";
+    "enableRequestMetrics" => request_metrics: bool = true, reload, "whether metrics tell of messages in and out";
+    "enableConnectionMetrics" => connection_metrics: bool = true, reload, "whether metrics tell of connected producers and consumers";
+    "enableLagAndDlqMetrics" => lag_metrics: bool = true, reload, "whether metrics tell of how far groups are behind, and of dead letters";
+    "enableRemotingMetrics" => remoting_metrics: bool = true, reload, "whether metrics tell of how long requests take";
+    "enableMessageStoreMetrics" => store_metrics: bool = true, reload, "whether metrics tell of the store, by the reference's names";
     unused Durability "brokerRole" = "ASYNC_MASTER";
     unused Durability "enableControllerMode" = "false";
     unused Durability "enableSlaveActingMaster" = "false";

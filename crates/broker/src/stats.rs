@@ -54,6 +54,15 @@ pub struct Sample {
     pub transferred: u64,
 }
 
+/// Pulls that were answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pulls {
+    /// With messages.
+    pub found: u64,
+    /// Without.
+    pub missed: u64,
+}
+
 /// What clients sent and got, topics of the system left out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Totals {
@@ -96,6 +105,12 @@ impl Stats {
         if !of_system {
             self.fetched.fetch_add(u64::from(messages), Ordering::Relaxed);
         }
+    }
+
+    /// Pulls that were answered, with messages and without.
+    pub fn pulls(&self) -> Pulls {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Pulls { found: load(&self.found), missed: load(&self.missed) }
     }
 
     /// Sends that were not stored.

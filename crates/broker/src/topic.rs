@@ -13,6 +13,7 @@ use wire::body::{DataVersion, TopicConfig, TopicConfigs};
 use wire::flags::perm;
 
 use crate::limits;
+use crate::metrics::{Traffic, TrafficLimit};
 
 /// Topic whose permissions and queue counts new topics take over.
 pub const AUTO_CREATE_TOPIC: &str = "TBW102";
@@ -41,6 +42,8 @@ pub struct Topic {
     pub config: TopicConfig,
     /// Whether it is the system's own.
     pub system: bool,
+    /// What its messages are counted with; absent for retries and dead letters.
+    pub traffic: Option<Arc<Traffic>>,
     queues: Box<[OnceLock<Arc<Queue>>]>,
     /// Whether the file of topics has it.
     saved: AtomicBool,
@@ -51,11 +54,7 @@ impl Topic {
         let queues =
             config.read_queue_nums.max(config.write_queue_nums).clamp(0, limits::QUEUES_PER_TOPIC);
         let queues = (0..queues).map(|_| OnceLock::new()).collect();
-        Topic { config, system: false, queues, saved: AtomicBool::new(saved) }
-    }
-
-    fn system(config: TopicConfig) -> Topic {
-        Topic { system: true, ..Topic::new(config, true) }
+        Topic { config, system: false, traffic: None, queues, saved: AtomicBool::new(saved) }
     }
 
     /// Whether the file of topics has it: a message of any other topic might not be found after a crash.
@@ -138,6 +137,11 @@ pub fn check_queues(queues: i32) -> Result<(), TopicError> {
     Err(TopicError::Queues(queues))
 }
 
+/// Whether a topic holds a group's retries or dead letters.
+pub fn is_of_group(topic: &str) -> bool {
+    topic.starts_with(RETRY_PREFIX) || topic.starts_with(DLQ_PREFIX)
+}
+
 /// Whether clients may not send to this topic.
 pub fn is_closed(topic: &str) -> bool {
     CLOSED_TOPICS.contains(&topic)
@@ -165,6 +169,7 @@ pub struct Topics {
     table: RwLock<Table>,
     /// Names of the system's own topics, whether they exist or not.
     system: BTreeSet<String>,
+    traffic: TrafficLimit,
     dirty: AtomicBool,
 }
 
@@ -193,12 +198,20 @@ pub struct AutoCreate {
 }
 
 impl Topics {
-    /// A table with the system's own topics (broker-semantics §1.2) and nothing else.
-    pub fn new(own: OwnNames, auto_create: AutoCreate, delay_levels: usize) -> Topics {
+    /// A table with the system's own topics (broker-semantics §1.2) and nothing else. So many topics are counted by
+    /// themselves.
+    pub fn new(
+        own: OwnNames,
+        auto_create: AutoCreate,
+        delay_levels: usize,
+        counted: usize,
+    ) -> Topics {
+        let traffic = TrafficLimit::new(counted);
         let mut topics = HashMap::new();
         let mut add = |name: &str, queues: i32, perm: i32| {
-            let config = config(name, queues, perm);
-            topics.insert(name.to_owned(), Arc::new(Topic::system(config)));
+            let topic = Topic::new(config(name, queues, perm), true);
+            let traffic = Some(traffic.of_new(topics.len()));
+            topics.insert(name.to_owned(), Arc::new(Topic { system: true, traffic, ..topic }));
         };
         let read_write = perm::READ | perm::WRITE;
         add("SELF_TEST_TOPIC", 1, read_write);
@@ -225,7 +238,7 @@ impl Topics {
         let named = SYSTEM_TOPICS.iter().chain(&CLOSED_TOPICS).map(|name| (*name).to_owned());
         let system = topics.keys().cloned().chain(named).collect();
         let table = RwLock::new(Table { topics, version: DataVersion::default() });
-        Topics { table, system, dirty: AtomicBool::new(true) }
+        Topics { table, system, traffic, dirty: AtomicBool::new(true) }
     }
 
     /// The topic of that name.
@@ -243,10 +256,31 @@ impl Topics {
         self.system.iter().cloned().collect()
     }
 
-    /// The topic that is stored for `config`.
-    fn topic(&self, config: TopicConfig, saved: bool) -> Arc<Topic> {
-        let system = self.is_system(&config.topic_name);
-        Arc::new(Topic { system, ..Topic::new(config, saved) })
+    /// The topic that is stored for `config`; it goes on counting where one of that name was.
+    fn topic(&self, table: &Table, config: TopicConfig, saved: bool) -> Arc<Topic> {
+        let name = &config.topic_name;
+        let system = self.is_system(name);
+        let traffic = match table.topics.get(name) {
+            Some(known) => known.traffic.clone(),
+            None if is_of_group(name) => None,
+            None => Some(self.traffic.of_new(table.topics.len())),
+        };
+        Arc::new(Topic { system, traffic, ..Topic::new(config, saved) })
+    }
+
+    /// Number of topics.
+    pub fn count(&self) -> usize {
+        self.table.read().topics.len()
+    }
+
+    /// Every topic.
+    pub fn all(&self) -> Vec<Arc<Topic>> {
+        self.table.read().topics.values().cloned().collect()
+    }
+
+    /// What topics beyond the limit are counted with.
+    pub(crate) fn other_traffic(&self) -> &Arc<Traffic> {
+        self.traffic.others()
     }
 
     /// Stores `config`, replacing what was there. Returns `false` when nothing changed.
@@ -261,7 +295,8 @@ impl Topics {
             }
             _ => {}
         }
-        table.topics.insert(config.topic_name.clone(), self.topic(config, false));
+        let topic = self.topic(&table, config, false);
+        table.topics.insert(topic.config.topic_name.clone(), topic);
         bump(&mut table.version, now_ms);
         self.dirty.store(true, Ordering::Release);
         Ok(true)
@@ -340,7 +375,8 @@ impl Topics {
         let mut table = self.table.write();
         for (name, mut config) in file.topic_config_table {
             config.topic_name = name.clone();
-            table.topics.insert(name, self.topic(config, true));
+            let topic = self.topic(&table, config, true);
+            table.topics.insert(name, topic);
         }
         table.version = file.data_version;
         self.dirty.store(false, Ordering::Release);
@@ -425,7 +461,7 @@ mod tests {
 
     fn topics() -> Topics {
         let own = OwnNames { cluster: "DefaultCluster".into(), broker: "broker-a".into() };
-        Topics::new(own, AutoCreate { enabled: true, queues: 8 }, 18)
+        Topics::new(own, AutoCreate { enabled: true, queues: 8 }, 18, 100)
     }
 
     /// Shows that the system's own topics are those that the reference answers 305 with.

@@ -75,6 +75,17 @@ impl Replies {
         self.later.push(later);
     }
 
+    /// Number of futures.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.later.len()
+    }
+
+    /// Takes the future that was added last, to put another in its place.
+    pub fn pop_later(&mut self) -> Option<Later> {
+        self.later.pop()
+    }
+
     /// Takes the futures.
     pub fn take_later(&mut self) -> std::vec::Drain<'_, Later> {
         self.later.drain(..)

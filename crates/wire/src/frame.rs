@@ -33,6 +33,38 @@ pub const VERSION: i32 = 493;
 /// Name of [`VERSION`].
 pub const VERSION_NAME: &str = "V5_4_0";
 
+/// Name of a version ordinal (`MQVersion`), as clients announce it; the last is that of everything later.
+#[must_use]
+pub fn version_name(ordinal: i32) -> String {
+    let Ok(ordinal) = u32::try_from(ordinal) else { return "V3_0_0".to_owned() };
+    // Each version has two ordinals, its snapshot's first.
+    let (pair, is_release) = (ordinal / 2, ordinal % 2 == 1);
+    let number = match ordinal {
+        0..46 => 300 + (pair.saturating_sub(7)).min(9),
+        // From 3.3 on there is no 3.x.0.
+        46..212 => {
+            (310..400).filter(|n| *n < 330 || n % 10 != 0).nth(pair as usize - 23).unwrap_or(399)
+        }
+        212..612 => 400 + pair - 106,
+        _ => return "HIGHER_VERSION".to_owned(),
+    };
+    let (major, minor, patch) = (number / 100, number / 10 % 10, number % 10);
+    let suffix = if is_release { "" } else { "_SNAPSHOT" };
+    format!("V{major}_{minor}_{patch}{suffix}")
+}
+
+/// The code of an answer that [`FrameWriter::response`] wrote, by its place in the bytes; `None` of anything else.
+#[must_use]
+pub fn answer_code(frame: &[u8]) -> Option<i32> {
+    let header = frame.get(8..)?;
+    if frame[4] == Format::Binary as u8 {
+        return Some(i16::from_be_bytes(*header.first_chunk()?).into());
+    }
+    let digits = header.strip_prefix(br#"{"code":"#)?;
+    let len = digits.iter().position(|byte| !byte.is_ascii_digit())?;
+    std::str::from_utf8(&digits[..len]).ok()?.parse().ok()
+}
+
 /// Serialization of a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Format {

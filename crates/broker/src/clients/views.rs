@@ -1,11 +1,11 @@
 //! The registry as operators' tools look at it (203, 204, 208, 300, 307, 328, 345).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use wire::Peer;
-use wire::body::{Connection, ConsumerConnection, ProducerInfo, SubscriptionData};
+use wire::body::{Connection, ConsumeType, ConsumerConnection, ProducerInfo, SubscriptionData};
 
 use super::{Clients, ConsumerGroup, Member};
 
@@ -18,7 +18,59 @@ pub struct Consumer {
     pub version: i32,
 }
 
+/// What connections of consumers are told apart by.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ConsumerKind {
+    /// Group.
+    pub group: String,
+    /// Language, in lower case.
+    pub language: String,
+    /// Version, in lower case.
+    pub version: String,
+    /// `push`, `pull` or `pop`.
+    pub mode: &'static str,
+}
+
 impl Clients {
+    /// Consumer groups that have members, sorted.
+    pub fn online_groups(&self) -> BTreeSet<String> {
+        self.registry.read().consumers.keys().cloned().collect()
+    }
+
+    /// Whether each member of the group gets all messages.
+    pub fn is_broadcasting(&self, group: &str) -> bool {
+        self.with_group(group, ConsumerGroup::is_broadcasting).unwrap_or(false)
+    }
+
+    /// Connections of producers, by language and version; one that is in several groups counts in each.
+    pub fn producer_counts(&self) -> BTreeMap<(String, String), u64> {
+        let registry = self.registry.read();
+        let mut counts = BTreeMap::new();
+        for member in registry.producers.values().flat_map(HashMap::values) {
+            *counts.entry(member.kind()).or_default() += 1;
+        }
+        counts
+    }
+
+    /// Connections of consumers.
+    pub fn consumer_counts(&self) -> BTreeMap<ConsumerKind, u64> {
+        let registry = self.registry.read();
+        let mut counts = BTreeMap::new();
+        for (name, group) in &registry.consumers {
+            let mode = match group.consume_type {
+                ConsumeType::ConsumeActively => "pull",
+                ConsumeType::ConsumePassively => "push",
+                ConsumeType::ConsumePop => "pop",
+            };
+            for member in group.members.values() {
+                let ((language, version), group) = (member.kind(), name.clone());
+                let kind = ConsumerKind { group, language, version, mode };
+                *counts.entry(kind).or_default() += 1;
+            }
+        }
+        counts
+    }
+
     /// The members of a consumer group.
     pub fn consumer_connections(&self, group: &str) -> Option<ConsumerConnection> {
         self.with_group(group, |group| ConsumerConnection {
@@ -92,6 +144,12 @@ impl ConsumerGroup {
 }
 
 impl Member {
+    /// Language and version, as metrics name them.
+    fn kind(&self) -> (String, String) {
+        let version = wire::frame::version_name(self.version);
+        (self.language.name().to_ascii_lowercase(), version.to_ascii_lowercase())
+    }
+
     fn connection(&self) -> Connection {
         Connection {
             client_addr: self.peer.remote().to_string(),

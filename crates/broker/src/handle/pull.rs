@@ -11,6 +11,7 @@ use wire::header::{Header, PullHeader, PullResponse};
 use wire::{Frame, FrameWriter, Peer, Replies, java_hash, reply_codes as code};
 
 use crate::clients::Subscribed;
+use crate::metrics::Answered;
 use crate::progress::Fetch;
 use crate::reply::{self, Refusal};
 use crate::topic::Topic;
@@ -20,6 +21,11 @@ use crate::{Broker, limits};
 struct Pull {
     broker: Broker,
     to: ReplyTo,
+    /// Request code.
+    code: i32,
+    /// When the read was taken up that it came with, monotonic.
+    started: Duration,
+    held: bool,
     queue: Arc<Queue>,
     offset: u64,
     want: Want,
@@ -40,9 +46,10 @@ pub(crate) fn pull(
     peer: &Peer,
     frame: &Frame<'_>,
     header: &PullHeader<'_>,
+    started: Duration,
     out: &mut Replies,
 ) -> Result<(), Refusal> {
-    let pull = check(broker, peer, frame, header)?;
+    let pull = Pull { started, ..check(broker, peer, frame, header)? };
     if let Some(offset) = pull.take_reset() {
         // What the client would commit with this pull is where it was before the reset.
         pull.answer_reset(offset, out);
@@ -104,6 +111,9 @@ fn check(
     Ok(Pull {
         broker: broker.clone(),
         to: frame.reply_to(),
+        code: frame.code,
+        started: Duration::ZERO,
+        held: false,
         queue,
         offset: u64::try_from(header.queue_offset).unwrap_or(0),
         want: Want {
@@ -223,6 +233,7 @@ impl Pull {
     async fn hold(mut self, limit: Duration) -> Replies {
         let clock = self.broker.env.clock.clone();
         let deadline = clock.mono() + limit;
+        self.held = true;
         loop {
             let left = deadline.saturating_sub(clock.mono());
             let arrived = clock.timeout(left, self.queue.arrived(self.offset)).await.is_ok();
@@ -258,29 +269,42 @@ impl Pull {
             .remark("OFFSET_RESET");
         self.response(offset, min, max).encode(&mut writer);
         writer.finish(&[]);
+        self.note(code::PULL_OFFSET_MOVED, self.broker.env.clock.mono());
+    }
+
+    /// Counts how long it took.
+    fn note(&self, response: i32, now: Duration) {
+        let answered = Answered { request: self.code, response, held: self.held, oneway: false };
+        self.broker.metrics.rpc.record(answered, now.saturating_sub(self.started), 1);
     }
 
     fn answer_read(&self, got: Result<Got, ReadError>, out: &mut Replies) {
         match got {
             Ok(got) => self.answer(got, out),
-            Err(error) => reply::refuse_to(out, self.to, &Refusal::Read(error)),
+            Err(error) => {
+                let refusal = Refusal::Read(error);
+                reply::refuse_to(out, self.to, &refusal);
+                self.note(refusal.code(), self.broker.env.clock.mono());
+            }
         }
     }
 
     /// Notes what tools are told of pulls.
-    fn count(&self, got: &Got) {
+    fn count(&self, got: &Got, now: Duration) {
         let broker = &self.broker;
         broker.stats.pulled(got.messages, self.topic.system);
         let (topic, group) = (&self.topic.config.topic_name, &self.group.group_name);
         let (queue, next) = (self.queue.id() as i32, got.next as i64);
-        let fetch = Fetch { queue, next, messages: got.messages };
-        broker.progress.pulled(topic, group, fetch, broker.env.clock.mono());
+        let fetch = Fetch { queue, next, messages: got.messages, bytes: got.bytes as u64 };
+        broker.progress.pulled(topic, group, fetch, now);
     }
 
     /// Writes the answer: the header is complete whatever was found, the messages are slices of the log.
     fn answer(&self, got: Got, out: &mut Replies) {
-        self.count(&got);
+        let now = self.broker.env.clock.mono();
+        self.count(&got, now);
         let (code, remark) = outcome(got.status, self.offset);
+        self.note(code, now);
         let response = self.response(got.next as i64, got.min as i64, got.max as i64);
         let mut writer = FrameWriter::response(out.head(), self.to, code).remark(remark);
         response.encode(&mut writer);

@@ -19,6 +19,7 @@ use wire::{Frame, FrameWriter, Peer, Replies, batch, reply_codes as code};
 
 use crate::handle::place::{Place, place};
 use crate::message::{self, Encoded, Origin, Outgoing, UniqueKey};
+use crate::metrics::{self as rpc, Arriving, MessageType};
 use crate::reply::{self, Refusal};
 use crate::topic::{DLQ_PREFIX, RETRY_PREFIX, Topic};
 use crate::{Broker, limits};
@@ -33,6 +34,9 @@ const REGISTER_WAIT: Duration = Duration::from_secs(1);
 pub(crate) struct Pass {
     batch: Batch,
     sends: Vec<Staged>,
+    arriving: Arriving,
+    /// When the read was taken up, monotonic.
+    pub(crate) started: Duration,
     /// Messages among them that are not for a topic of the system.
     counted: usize,
     /// The topic of the previous send: most reads carry one topic only.
@@ -46,6 +50,8 @@ pub(crate) struct Pass {
 struct Staged {
     /// Whom to answer; one-way requests are not answered.
     to: Option<ReplyTo>,
+    /// Request code.
+    code: i32,
     queue_id: i32,
     /// Records of the batch that belong to it, in order.
     records: usize,
@@ -80,7 +86,8 @@ pub(crate) fn send(
         pass.topic = (!target.dead).then_some(target.topic);
         return encoded;
     }
-    let mut own = Pass { max_body: pass.max_body, ..Pass::default() };
+    let (max_body, started) = (pass.max_body, pass.started);
+    let mut own = Pass { max_body, started, ..Pass::default() };
     encode(broker, peer, frame, header, &target, &mut own)?;
     let broker = broker.clone();
     out.later(Box::pin(async move {
@@ -127,6 +134,8 @@ fn retry_target(
         return Ok(Target { topic: Arc::clone(topic), queue_id, dead: false, created: false });
     }
     let name = format!("{DLQ_PREFIX}{group}");
+    let limit = broker.settings().metrics_label_sets;
+    broker.metrics.dead_letter(group, &topic.config.topic_name, limit);
     let topic = broker.create_group_topic(&name, 1)?.ok_or(Refusal::NoTopic(name))?;
     Ok(Target { topic, queue_id: 0, dead: true, created: false })
 }
@@ -163,9 +172,17 @@ fn encode(
     }
     let (topic, body, properties) = (&target.topic, frame.body, &mut pass.properties);
     let outgoing = Outgoing { topic, head, body, properties, with_previous: false };
+    let before = pass.batch.bytes();
     let encoded = message::encode(broker, &mut pass.batch, outgoing, Origin::Client)?;
-    let Encoded { unique_key, waits } = encoded;
-    pass.sends.push(Staged { to, queue_id: target.queue_id, records: 1, unique_key, waits });
+    let Encoded { unique_key, waits, kind, delayed } = encoded;
+    let (code, queue_id) = (frame.code, target.queue_id);
+    pass.sends.push(Staged { to, code, queue_id, records: 1, unique_key, waits });
+    let bytes = pass.batch.bytes() - before;
+    if delayed {
+        pass.arriving.add(&broker.schedule_topic(), kind, 1, bytes);
+    } else {
+        pass.arriving.add(&target.topic, kind, 1, bytes);
+    }
     pass.counted += usize::from(!target.topic.system);
     Ok(())
 }
@@ -182,14 +199,16 @@ fn encode_batch(
     if target.topic.config.topic_name.starts_with(RETRY_PREFIX) {
         return Err(Refusal::Illegal("a batch cannot go to a retry topic".to_owned()));
     }
-    let before = pass.batch.len();
+    let (before, bytes_before) = (pass.batch.len(), pass.batch.bytes());
     let encoded = encode_entries(broker, frame, head, target, pass);
     let records = pass.batch.len() - before;
     match encoded {
         Ok(_) if records == 0 => Err(Refusal::Illegal("the batch holds no message".to_owned())),
         Ok(waits) => {
             let (queue_id, unique_key) = (target.queue_id, UniqueKey::new());
-            pass.sends.push(Staged { to, queue_id, records, unique_key, waits });
+            pass.sends.push(Staged { to, code: frame.code, queue_id, records, unique_key, waits });
+            let bytes = pass.batch.bytes() - bytes_before;
+            pass.arriving.add(&target.topic, MessageType::Normal, records, bytes);
             pass.counted += if target.topic.system { 0 } else { records };
             Ok(())
         }
@@ -267,17 +286,21 @@ fn answer(
         Ok(appended) => appended,
         Err(error) => {
             broker.stats.refused(pass.sends.len());
+            broker.metrics.refused(&error, pass.sends.len());
+            pass.arriving.forget();
             let refusal = Refusal::Append(error);
             pass.sends
                 .iter()
                 .filter_map(|send| send.to)
                 .for_each(|to| reply::refuse_to(out, to, &refusal));
+            note_answers(broker, &pass, Answered::All, refusal.code());
             pass.sends.clear();
             broker.recycle(pass);
             return;
         }
     };
     broker.stats.sent(counted);
+    pass.arriving.count();
     let waits = broker.syncs() && pass.sends.iter().any(|send| send.waits);
     let mut durable = broker.store.durable(appended.end);
     let flushed = if waits { (&mut durable).now_or_never() } else { Some(Durability::Durable) };
@@ -315,6 +338,29 @@ enum Answered {
     Waiting,
 }
 
+impl Answered {
+    fn takes(self, send: &Staged) -> bool {
+        match self {
+            Answered::All => true,
+            Answered::Hasty => !send.waits,
+            Answered::Waiting => send.waits,
+        }
+    }
+}
+
+/// Counts how long sends took, those of one kind at once: all of them were taken up with the same read.
+fn note_answers(broker: &Broker, pass: &Pass, which: Answered, code: i32) {
+    let took = broker.env.clock.mono().saturating_sub(pass.started);
+    let same = |one: &Staged, other: &Staged| {
+        (one.code, one.to.is_none(), one.waits) == (other.code, other.to.is_none(), other.waits)
+    };
+    for run in pass.sends.chunk_by(same).filter(|run| which.takes(&run[0])) {
+        let (request, oneway) = (run[0].code, run[0].to.is_none());
+        let answered = rpc::Answered { request, response: code, held: false, oneway };
+        broker.metrics.rpc.record(answered, took, run.len() as u64);
+    }
+}
+
 /// The message is stored, but it is not known whether it would survive a power cut.
 fn flush_code(flushed: Durability) -> i32 {
     match flushed {
@@ -331,15 +377,12 @@ fn write_answers(
     which: Answered,
     code: i32,
 ) {
+    note_answers(broker, pass, which, code);
     let mut offsets = appended.offsets();
     let settings = broker.settings();
     for send in &pass.sends {
         let first = offsets.next();
-        let now = match which {
-            Answered::All => true,
-            Answered::Hasty => !send.waits,
-            Answered::Waiting => send.waits,
-        };
+        let now = which.takes(send);
         let (Some((queue_offset, physical)), Some(to), true) = (first, send.to, now) else {
             offsets.by_ref().take(send.records - 1).for_each(drop);
             continue;

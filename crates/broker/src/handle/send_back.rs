@@ -81,7 +81,17 @@ impl Retry {
         let mut batch = Batch::new();
         self.encode(broker, &mut batch, &view)?;
         let appended = broker.store.append(batch).await?;
+        if self.is_dead(&view) {
+            let origin = props::get(view.properties(), names::RETRY_TOPIC).unwrap_or(view.topic());
+            let limit = broker.settings().metrics_label_sets;
+            broker.metrics.dead_letter(&self.group, &String::from_utf8_lossy(origin), limit);
+        }
         broker.stored(appended.end).await
+    }
+
+    /// Whether the message has been tried often enough.
+    fn is_dead(&self, view: &RecordView<'_>) -> bool {
+        view.reconsume_times() >= self.max_times || self.delay_level < 0
     }
 
     fn encode(
@@ -103,7 +113,7 @@ impl Retry {
                 .encode();
             block.append(names::ORIGIN_MESSAGE_ID, own.as_str().as_bytes());
         }
-        let dead = view.reconsume_times() >= self.max_times || self.delay_level < 0;
+        let dead = self.is_dead(view);
         let level = match (dead, self.delay_level) {
             (true, _) => -1,
             (false, 0) => 3 + view.reconsume_times(),

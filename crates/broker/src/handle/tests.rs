@@ -1,6 +1,7 @@
 //! A broker over a store in memory, called as a connection would call it.
 
 mod admin;
+mod page;
 mod reply_message;
 mod reset;
 mod settings;
@@ -33,6 +34,10 @@ struct Fixture {
 
 impl Fixture {
     fn new() -> Fixture {
+        Fixture::with(BrokerSettings::default())
+    }
+
+    fn with(settings: BrokerSettings) -> Fixture {
         let env = Env { disk: Disk::mem(), ..Env::real() };
         let path = Path::new(SETTINGS_FILE);
         env.disk.create(path).unwrap().write_at(b"# mine\n", 0).unwrap();
@@ -45,7 +50,7 @@ impl Fixture {
             advertised: SocketAddr::from(([127, 0, 0, 1], 10911)),
             settings_file: Some(SettingsFile::new(env.disk.clone(), path.to_owned())),
         };
-        let broker = Broker::open(env.clone(), BrokerSettings::default(), deps).unwrap();
+        let broker = Broker::open(env.clone(), settings, deps).unwrap();
         Fixture { env, store, broker }
     }
 

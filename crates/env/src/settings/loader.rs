@@ -98,6 +98,12 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// Whether nobody set the key: its value is the default.
+    pub fn is_default(&self, key: &str) -> bool {
+        let mut of_key = self.effective.iter().filter(|effective| effective.key == key);
+        of_key.all(|effective| effective.origin == Origin::Default)
+    }
+
     /// A `.properties` file that says what is in effect now: `section.key=value` per line, each below a
     /// comment with its origin.
     pub fn dump(&self) -> String {

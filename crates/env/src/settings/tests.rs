@@ -41,6 +41,7 @@ fn blocks_share_a_file() {
     assert_eq!((store.max_message_bytes, broker.max_message_bytes), (1000, 1000));
     assert_eq!((store.retention_hours, store.flush), (48, Flush::Sync));
     assert_eq!((store.root.as_str(), broker.port), ("store", 1));
+    assert!(loaded.is_default("storePathRootDir") && !loaded.is_default("listenPort"));
     assert_eq!(
         loaded.dump(),
         "# broker.conf:2\nstore.fileReservedTime=48\n# broker.conf:1\nstore.maxMessageSize=1000\n\

@@ -245,6 +245,34 @@ fn response_bytes() {
     assert_eq!(out[..4], (4 + 100 + header.len() as u32).to_be_bytes());
 }
 
+/// The code of an answer is found in both formats without decoding it; a request has none.
+#[test]
+fn codes_of_answers() {
+    for format in [Format::Json, Format::Binary] {
+        for code in [0, 1, 19, 2041] {
+            let mut out = BytesMut::new();
+            FrameWriter::response(&mut out, ReplyTo { opaque: 1, format }, code).finish(b"x");
+            assert_eq!(answer_code(&out), Some(code));
+            assert_eq!(answer_code(&out[..8]), None);
+        }
+    }
+    assert_eq!(answer_code(&framed(0, b"{\"opaque\":1}", b"x")), None);
+    assert_eq!(answer_code(b""), None);
+}
+
+/// Ordinals of versions have the names that the reference gives them.
+#[test]
+fn names_of_versions() {
+    let names = [(47, "V3_1_0"), (87, "V3_3_1"), (121, "V3_4_9"), (195, "V3_9_1"), (213, "V4_0_0")];
+    let later =
+        [(409, "V4_9_8"), (412, "V5_0_0_SNAPSHOT"), (VERSION, VERSION_NAME), (611, "V5_9_9")];
+    for (ordinal, name) in names.into_iter().chain(later) {
+        assert_eq!(version_name(ordinal), name);
+    }
+    assert_eq!(version_name(i32::MAX), "HIGHER_VERSION");
+    assert!((-1..700).all(|ordinal| !version_name(ordinal).is_empty()));
+}
+
 /// Frames come in order, an incomplete last one is left, and says how much it needs.
 #[test]
 fn pipelined_frames() {
