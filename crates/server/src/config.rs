@@ -10,6 +10,8 @@ use env::settings::{Loaded, Loader};
 use namesrv::{ByNetwork, NamesrvSettings};
 use store::StoreSettings;
 
+use crate::logging::LogFormat;
+
 /// Variables with our prefix that are for the log and for the client commands, not settings of the server.
 const NO_SETTINGS: [&str; 2] = ["APOGEE_LOG", "APOGEE_NAMESRV"];
 
@@ -65,6 +67,9 @@ env::settings! {
     pub struct ServerSettings in "server";
     "bindAddress" => bind: String = "0.0.0.0".to_owned(), "IP address that the ports are opened on";
     "advertisedAddresses" => advertised: ByNetwork = ByNetwork::default(), "addresses of the broker that clients of some networks are told by the name server in this process: NETWORK/BITS=HOST:PORT, separated by semicolons; the first network that holds the client counts";
+    "webEnable" => web: bool = true, "whether the HTTP port is opened: /metrics, /health";
+    "webPort" => web_port: u16 = 8088, "the HTTP port";
+    "logFormat" => log_format: LogFormat = LogFormat::Text, "form of the log's lines";
 }
 
 /// Everything that decides how the server runs.

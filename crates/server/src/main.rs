@@ -5,6 +5,8 @@ mod client;
 mod config;
 mod logging;
 mod node;
+mod process;
+mod site;
 mod store_tool;
 mod trial;
 

@@ -7,16 +7,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use broker::{Broker, BrokerSettings};
-use env::settings::SettingsFile;
+use broker::{Broker, BrokerSettings, MetricsExporter};
+use env::settings::{SettingsFile, Value};
 use env::{Env, Tasks};
 use namesrv::{BrokerHere, ByNetwork, Namesrv, NamesrvSettings};
 use net::{Client, Limits, Server};
 use store::{Store, StoreSettings};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use web::Web;
 
 use crate::advertise::Advertise;
 use crate::config::{Config, ServerArgs};
+use crate::site::{Main, Prometheus, Site};
 use crate::{logging, trial};
 
 /// Where this process finds its own name server.
@@ -31,7 +33,7 @@ pub(crate) fn run(arguments: ServerArgs) -> anyhow::Result<ExitCode> {
         logging::say(config.loaded.dump().trim_end());
         return Ok(ExitCode::SUCCESS);
     }
-    logging::start();
+    logging::start(config.server.log_format);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(env::limits::cores().max(2))
         .thread_name("apogee-net")
@@ -48,8 +50,12 @@ struct Node {
     env: Env,
     /// Address that the ports are opened on.
     bind: IpAddr,
-    namesrv: Option<(Namesrv, Server)>,
-    broker: Option<Server>,
+    namesrv: Option<(Namesrv, Arc<Server>)>,
+    broker: Option<Arc<Server>>,
+    /// The HTTP port, if it is open.
+    web: Option<Web>,
+    /// What its pages tell of.
+    site: Arc<Site>,
     store: Option<Store>,
     /// Address that clients are told, and others for some of them.
     advertised: Option<SocketAddr>,
@@ -75,17 +81,25 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         bind,
         namesrv: None,
         broker: None,
+        web: None,
+        site: Arc::new(Site::new(env.clone())),
         store: None,
         advertised: None,
         by_network: config.server.advertised,
         namesrv_list: String::new(),
     };
+    env.tasks.spawn("log-watch", logging::watch(env.clone(), env.tasks.stop_token()));
+    if config.server.web {
+        let is_default = config.loaded.is_default("webPort");
+        node.start_web(config.server.web_port, is_default).await?;
+    }
     if let Some(settings) = config.namesrv {
         node.start_namesrv(settings, &config.data.join("namesrv")).await?;
     }
     if let Some((settings, store)) = config.broker {
         node.start_broker(settings, store, config.file).await?;
     }
+    node.site.set_started();
     node.announce();
     if config.trial {
         trial::run(&node.env, &node.namesrv_list)
@@ -112,6 +126,54 @@ impl Signals {
 }
 
 impl Node {
+    /// Opens the HTTP port. A second process on the machine does without, unless it was told to have that port.
+    async fn start_web(&mut self, port: u16, is_default: bool) -> anyhow::Result<()> {
+        let addr = SocketAddr::new(self.bind, port);
+        let pages = Arc::new(Main(Arc::clone(&self.site)));
+        match Web::start(self.env.clone(), addr, pages).await {
+            Ok(web) => self.web = Some(web),
+            Err(error) if is_default && error.kind() == std::io::ErrorKind::AddrInUse => {
+                tracing::warn!(
+                    "port {addr} is taken: this process has no metrics and health pages, unless webPort names another port"
+                );
+            }
+            Err(error) => {
+                return Err(error).with_context(|| {
+                    format!("the HTTP port {addr} cannot be opened (webPort; webEnable=false does without)")
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens the port that the reference has for Prometheus, where it is asked for.
+    async fn start_prometheus(&self, settings: &BrokerSettings) -> anyhow::Result<()> {
+        match settings.metrics_exporter {
+            MetricsExporter::Disable => return Ok(()),
+            MetricsExporter::Prom => {}
+            exporter @ (MetricsExporter::OtlpGrpc | MetricsExporter::Log) => {
+                tracing::warn!(
+                    "metricsExporterType={} has no effect here: metrics are told on the HTTP port (webPort), and with PROM on one of their own",
+                    exporter.render()
+                );
+                return Ok(());
+            }
+        }
+        let ip = match settings.metrics_host.as_str() {
+            "" => self.bind,
+            host => host
+                .parse()
+                .with_context(|| format!("metricsPromExporterHost={host} is no IP address"))?,
+        };
+        let addr = SocketAddr::new(ip, settings.metrics_port);
+        let pages = Arc::new(Prometheus(Arc::clone(&self.site)));
+        let web = Web::start(self.env.clone(), addr, pages).await.with_context(|| {
+            format!("the port for Prometheus {addr} cannot be opened (metricsPromExporterPort)")
+        })?;
+        tracing::info!("metrics on http://{}/metrics", web.local_addr());
+        Ok(())
+    }
+
     async fn start_namesrv(
         &mut self,
         settings: NamesrvSettings,
@@ -133,6 +195,8 @@ impl Node {
         let listens = server.local_addr();
         let ip = if listens.ip().is_unspecified() { LOOPBACK } else { listens.ip() };
         self.namesrv_list = SocketAddr::new(ip, listens.port()).to_string();
+        let server = Arc::new(server);
+        self.site.set_namesrv(&server);
         self.namesrv = Some((namesrv, server));
         Ok(())
     }
@@ -143,6 +207,7 @@ impl Node {
         store_settings: StoreSettings,
         file: Option<PathBuf>,
     ) -> anyhow::Result<()> {
+        self.start_prometheus(&settings).await?;
         let store_env = Env { tasks: Tasks::new(self.env.clock.clone()), ..self.env.clone() };
         let root = store_settings.root.clone();
         let store = Store::open(store_env, store_settings)
@@ -187,7 +252,9 @@ impl Node {
         };
         let broker = Broker::open(self.env.clone(), settings, deps)?;
         broker.registered().await;
-        self.broker = Some(bound.serve("broker", Arc::new(broker), Limits::default()));
+        let server = Arc::new(bound.serve("broker", Arc::new(broker.clone()), Limits::default()));
+        self.site.set_broker(&server, &broker);
+        self.broker = Some(server);
         (self.store, self.advertised) = (Some(store), Some(advertised));
         Ok(())
     }
@@ -202,6 +269,12 @@ impl Node {
                 "broker       {} (clients are told {advertised})",
                 server.local_addr()
             ));
+        }
+        if let Some(web) = &self.web {
+            let addr = web.local_addr();
+            let ip = if addr.ip().is_unspecified() { LOOPBACK } else { addr.ip() };
+            let shown = SocketAddr::new(ip, addr.port());
+            logging::say(&format!("web          http://{shown}/metrics http://{shown}/health"));
         }
         if self.broker.is_some() {
             let namesrv = match self.namesrv_list.as_str() {
