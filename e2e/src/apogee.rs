@@ -50,6 +50,7 @@ pub struct Server {
     settings: Settings,
     namesrv_port: u16,
     broker_port: u16,
+    web_port: u16,
     process: Option<Process>,
 }
 
@@ -63,6 +64,7 @@ impl Server {
             settings,
             namesrv_port: ports::free(&[])?,
             broker_port: ports::free(&[-2, 1])?,
+            web_port: ports::free(&[])?,
             process: None,
         };
         server.start_again()?;
@@ -76,6 +78,7 @@ impl Server {
         let file = self.dir.join("apogee.properties");
         let mut settings = placement(&self.dir, self.broker_port, self.namesrv());
         settings.insert("namesrv.listenPort".to_owned(), self.namesrv_port.to_string());
+        settings.insert("webPort".to_owned(), self.web_port.to_string());
         settings.extend(self.settings.clone());
         write_settings(&file, &settings)?;
         let mut command = Command::new(&self.binary);
@@ -101,6 +104,11 @@ impl Server {
     /// Main address of the broker.
     pub fn broker(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.broker_port).into()
+    }
+
+    /// Address of its HTTP port.
+    pub fn web(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.web_port).into()
     }
 
     /// The directory that holds its commit log, consume queues, index and configuration.

@@ -18,4 +18,5 @@ pub mod ports;
 pub mod power;
 pub mod process;
 pub mod record;
+pub mod scrape;
 pub mod view;

@@ -1,0 +1,130 @@
+//! What only the binary has: health, logs, its own port.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use apogee_e2e::apogee::{self, Server};
+use apogee_e2e::java::Settings;
+use apogee_e2e::ports;
+use apogee_e2e::process::Process;
+use apogee_e2e::scrape::{Scrape, get};
+use serde_json::Value;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+fn settings(pairs: &[(&str, &str)]) -> Settings {
+    pairs.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect()
+}
+
+fn binary() -> Result<std::path::PathBuf> {
+    apogee::binary().context("no apogee binary")
+}
+
+fn wait_until(what: &str, mut ready: impl FnMut() -> Result<bool>) -> Result<()> {
+    let end = Instant::now() + LIMIT;
+    while !ready()? {
+        ensure!(Instant::now() < end, "no {what} after {LIMIT:?}");
+        thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}
+
+/// Shows that a server is ready once it runs, and that one whose disk counts as full lives on but is not ready, and
+/// says why in JSON and in the metrics.
+pub(crate) fn health_says_why_not() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let mut server = Server::start(&binary()?, &dir.path().join("good"), Settings::new())?;
+    for path in ["/health", "/health/live", "/health/ready"] {
+        let answer = get(server.web(), path)?;
+        let body: Value = serde_json::from_str(&answer.body)?;
+        ensure!(answer.status == 200 && body["status"] == "UP", "{path}: {answer:?}");
+        ensure!(body["problems"] == Value::Array(Vec::new()), "{path}: {answer:?}");
+    }
+    ensure!(get(server.web(), "/nothing")?.status == 404);
+    let page = Scrape::fetch(server.web(), "/metrics")?;
+    for name in [
+        "rocketmq_build_info",
+        "process_resident_memory_bytes",
+        "apogee_net_connections",
+        "apogee_store_append_wait_seconds",
+        "apogee_store_flush_duration_seconds",
+        "apogee_name_servers",
+    ] {
+        ensure!(page.families.contains_key(name), "no {name}");
+    }
+    ensure!(server.unexpected_log_lines().is_empty(), "{:?}", server.unexpected_log_lines());
+    server.stop()?;
+    // The smallest share that may be asked for: every disk is fuller than this.
+    let full = settings(&[("diskSpaceWarningLevelRatio", "1")]);
+    let server = Server::start(&binary()?, &dir.path().join("full"), full)?;
+    wait_until("full disk", || Ok(get(server.web(), "/health/ready")?.status == 503))?;
+    let ready = get(server.web(), "/health/ready")?;
+    let body: Value = serde_json::from_str(&ready.body)?;
+    let problem = &body["problems"][0];
+    ensure!(body["status"] == "DOWN" && problem["reason"] == "disk_full", "{ready:?}");
+    ensure!(problem["detail"].as_str().is_some_and(|text| text.contains('%')), "{ready:?}");
+    let live = get(server.web(), "/health")?;
+    ensure!(live.status == 200 && live.body.contains("disk_full"), "{live:?}");
+    Ok(())
+}
+
+/// Shows that every line of the log is JSON where that is asked for, and that a flood of garbage writes few of them
+/// and is counted.
+pub(crate) fn json_logs_and_floods() -> Result<()> {
+    const GARBAGE: usize = 500;
+    let dir = tempfile::tempdir()?;
+    let server = Server::start(&binary()?, dir.path(), settings(&[("logFormat", "JSON")]))?;
+    let start = Instant::now();
+    for _ in 0..GARBAGE {
+        let mut socket = std::net::TcpStream::connect(server.broker())?;
+        socket.write_all(b"\x00\x00\x00\x01garbage\r\n\r\n")?;
+        // It is closed, perhaps with a reset.
+        let _ = socket.read_to_end(&mut Vec::new());
+    }
+    let seconds = start.elapsed().as_secs() as usize + 2;
+    let faulted = || -> Result<Option<f64>> {
+        let page = Scrape::fetch(server.web(), "/metrics")?;
+        page.value("apogee_net_faulted_total", &[("listener", "broker")])
+    };
+    wait_until("500 faults", || Ok(faulted()? == Some(GARBAGE as f64)))?;
+    let suppressed = Scrape::fetch(server.web(), "/metrics")?;
+    let suppressed = suppressed.value("apogee_log_lines_suppressed_total", &[])?.unwrap_or(0.0);
+    let log = std::fs::read_to_string(server.log_file())?;
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains("connection closed")).collect();
+    ensure!(lines.len() <= 20 * seconds, "{} lines in {seconds} s", lines.len());
+    ensure!(lines.len() + suppressed as usize == GARBAGE, "{} + {suppressed}", lines.len());
+    for line in log.lines().filter(|line| line.contains("level") || line.starts_with('{')) {
+        let line: Value = serde_json::from_str(line).with_context(|| line.to_owned())?;
+        for key in ["timestamp", "level", "message", "target"] {
+            ensure!(line[key].is_string(), "no {key} in {line}");
+        }
+    }
+    let one: Value = serde_json::from_str(lines.first().context("no line at all")?)?;
+    ensure!(one["level"] == "WARN" && one["peer"].is_string(), "fields are keys: {one}");
+    Ok(())
+}
+
+/// Shows that a port for pages that is taken ends the start with the key that moves it.
+pub(crate) fn taken_port_ends_the_start() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let taken = TcpListener::bind("127.0.0.1:0")?;
+    let web = format!("webPort={}", taken.local_addr()?.port());
+    let namesrv = format!("namesrv.listenPort={}", ports::free(&[])?);
+    let mut command = Command::new(binary()?);
+    command.args(["server", "--data"]).arg(dir.path().join("data"));
+    for set in
+        ["bindAddress=127.0.0.1", &web, &namesrv, &format!("listenPort={}", ports::free(&[1])?)]
+    {
+        command.args(["--set", set]);
+    }
+    let log = dir.path().join("log");
+    let mut process = Process::start("apogee", command, &log)?;
+    let status = process.wait_for_exit(LIMIT)?;
+    let output = process.output();
+    ensure!(!status.success() && output.contains("webPort"), "{status}: {output}");
+    Ok(())
+}
