@@ -75,8 +75,9 @@ fn requests() -> anyhow::Result<String> {
 fn settings() -> String {
     let mut page = format!(
         "# Settings\n\n{GENERATED}A key goes into a RocketMQ properties file (`broker.conf`); its TOML name into Apogee's own file, or, \
-         as `APOGEE_<KEY>`, into the environment. *live*: can change while running. One \
-         key is of the process: `bindAddress` (`server.bind`, `0.0.0.0`), the address that ports are opened on.\n"
+         as `APOGEE_<KEY>`, into the environment. *live*: can change while running. Of \
+         the process itself are `bindAddress` (`server.bind`, `0.0.0.0`), the address that ports are opened on; `webPort` (`server.web_port`, 8088) and \
+         `webEnable` (`server.web`, `true`), the port of `/metrics` and `/health`; and `logFormat` (`server.log_format`, `TEXT` or `JSON`).\n"
     );
     for (title, rows) in [
         ("Name server", docs_rows::<NamesrvSettings>()),
