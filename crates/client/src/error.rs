@@ -214,6 +214,64 @@ pub enum AdminError {
         /// Names of the clusters that exist, separated by commas.
         known: String,
     },
+    /// No broker of that name is known to the name server.
+    #[error("broker {broker} does not exist; known brokers: {known}")]
+    NoBroker {
+        /// The broker asked for.
+        broker: String,
+        /// Names of the brokers that exist, separated by commas.
+        known: String,
+    },
+    /// The group's name is empty, too long, or has characters outside `%|a-zA-Z0-9_-`.
+    #[error(
+        "group {group:?} is not valid: 1 to {limit} of the characters %|a-zA-Z0-9_- are allowed"
+    )]
+    InvalidGroup {
+        /// The refused name.
+        group: String,
+        /// Longest allowed name, in bytes.
+        limit: usize,
+    },
+    /// A setting's key or value cannot be sent.
+    #[error(
+        "setting {key:?}: a key is not empty, and neither key nor value has line breaks or, the key, `=`"
+    )]
+    InvalidSetting {
+        /// The refused key.
+        key: String,
+    },
+    /// An offset that is wanted is not one of its queue.
+    #[error("offset {offset} is outside {queue}, which holds {min} to {max}")]
+    OutsideQueue {
+        /// The queue.
+        queue: MessageQueue,
+        /// The offset asked for.
+        offset: u64,
+        /// Lowest offset that can be read.
+        min: u64,
+        /// Offset that the next message will get.
+        max: u64,
+    },
+    /// The group has members, and the broker moves groups only through their members
+    /// (`useServerSideResetOffset=false`, or a broker before 5.0).
+    #[error(
+        "group {group} has members, and broker {broker} does not move such groups by itself \
+         (useServerSideResetOffset): end the members first"
+    )]
+    GroupOnline {
+        /// The group.
+        group: String,
+        /// Name of the broker.
+        broker: Arc<str>,
+    },
+    /// A change was made at some brokers and not at others.
+    #[error("done at {}; failed: {}", done.join(", "), join(failed))]
+    Partly {
+        /// Addresses of the brokers that made the change.
+        done: Vec<Arc<str>>,
+        /// What the others answered.
+        failed: Vec<CallError>,
+    },
     /// The cluster has no master to ask.
     #[error("no broker master is registered at name server {address}")]
     NoMaster {
@@ -226,4 +284,8 @@ pub enum AdminError {
     /// A server did not answer as needed.
     #[error(transparent)]
     Call(#[from] CallError),
+}
+
+fn join(errors: &[CallError]) -> String {
+    errors.iter().map(CallError::to_string).collect::<Vec<_>>().join("; ")
 }

@@ -24,7 +24,10 @@ mod remote;
 mod route;
 mod routes;
 
-pub use admin::{Admin, Cluster, QueueRange, TopicDescription, TopicSpec};
+pub use admin::{
+    Admin, At, Cluster, OffsetReset, QueueProgress, QueueRange, QueueStats, Target,
+    TopicDescription, TopicSpec,
+};
 pub use consumer::{
     ConsumeFrom, Consumed, Model, Ordered, Position, PullConsumer, PushConsumer,
     PushConsumerBuilder, Strategy, TagFilter,
@@ -36,6 +39,10 @@ pub use producer::{BatchReceipt, Producer, ProducerSettings, Receipt, SendStatus
 pub use queue::MessageQueue;
 pub use received::Received;
 pub use route::{Brokers, Route, Share};
+/// Bodies of the protocol that administration shows as they are.
+pub use wire::body::{
+    Connection, ConsumerConnection, SubscriptionData, SubscriptionGroupConfig, TopicConfig,
+};
 
 /// The Rust example of the README is compiled with the tests.
 #[cfg(doctest)]

@@ -22,6 +22,19 @@ impl MessageQueue {
     pub fn new(topic: &str, broker: &str, id: u32) -> MessageQueue {
         MessageQueue { topic: topic.into(), broker: broker.into(), id }
     }
+
+    /// The queue of a key in a table of a broker's answer, the JSON text of a queue; what it leaves
+    /// out is as given.
+    pub(crate) fn of_key(key: &str, topic: &str, broker: &str) -> Option<MessageQueue> {
+        let queue: wire::body::MessageQueue = wire::body::read(key.as_bytes()).ok()?;
+        let or =
+            |text: String, other: &str| if text.is_empty() { other.into() } else { text.into() };
+        Some(MessageQueue {
+            topic: or(queue.topic, topic),
+            broker: or(queue.broker_name, broker),
+            id: u32::try_from(queue.queue_id).ok()?,
+        })
+    }
 }
 
 impl fmt::Display for MessageQueue {

@@ -139,12 +139,31 @@ impl Received {
         queue: &MessageQueue,
         bytes: &Bytes,
     ) -> Result<Vec<Received>, RecordError> {
+        Received::decode(bytes, |_| queue.clone())
+    }
+
+    /// Reads messages that a broker found: stored records of any of its queues.
+    pub(crate) fn decode_found(
+        broker: &Arc<str>,
+        bytes: &Bytes,
+    ) -> Result<Vec<Received>, RecordError> {
+        Received::decode(bytes, |record| MessageQueue {
+            topic: String::from_utf8_lossy(record.topic()).into(),
+            broker: broker.clone(),
+            id: u32::try_from(record.queue_id()).unwrap_or(0),
+        })
+    }
+
+    fn decode(
+        bytes: &Bytes,
+        queue_of: impl Fn(&RecordView<'_>) -> MessageQueue,
+    ) -> Result<Vec<Received>, RecordError> {
         let mut messages = Vec::new();
         let mut rest = bytes.clone();
         while !rest.is_empty() {
             let record = RecordView::parse(&rest)?;
             let size = record.size();
-            messages.push(Received::of_record(queue, &rest, &record));
+            messages.push(Received::of_record(&queue_of(&record), &rest, &record));
             rest.advance(size);
         }
         Ok(messages)

@@ -3,7 +3,10 @@
 //! Nothing above this module knows a field name or a request code. One connection per address, kept
 //! by [`net::Client`].
 
+mod brokers;
+mod groups;
 mod members;
+mod messages;
 mod names;
 mod offsets;
 mod pull;
@@ -22,9 +25,11 @@ use wire::reply_codes;
 use wire::{FrameError, FrameWriter, Frames, Peer, Replies};
 
 pub(crate) use members::heartbeat_body;
+pub(crate) use messages::KeyQuery;
 pub(crate) use send::{SendRequest, Stored};
 
 use crate::error::{CallError, StartError};
+use crate::limits;
 use crate::queue::MessageQueue;
 use names::NameServers;
 
@@ -70,6 +75,17 @@ impl Remote {
             Ok(frame) => Ok(Answer { request, address: address.clone(), frame }),
             Err(error) => Err(failure(error, request, address)),
         }
+    }
+
+    /// Makes an administrative request without a body; the answer, unless it says no.
+    async fn administer<'a>(
+        &self,
+        address: &Arc<str>,
+        request: RequestCode,
+        header: &impl Header<'a>,
+    ) -> Result<Answer, CallError> {
+        let fields = |out: &mut FrameWriter<'_>| header.encode(out);
+        self.call(address, request, fields, &[], limits::ADMIN_TIMEOUT).await?.success()
     }
 
     /// Sends without waiting for an answer.

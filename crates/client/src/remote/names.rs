@@ -41,6 +41,11 @@ impl Remote {
         self.names.all()[self.names.index()].clone()
     }
 
+    /// Every name server.
+    pub(crate) fn name_servers(&self) -> &[Arc<str>] {
+        self.names.all()
+    }
+
     /// Asks a name server; the next one when there is no answer.
     pub(super) async fn ask_names<'a>(
         &self,

@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use wire::body::{BrokerData, ClusterInfo, TopicList, TopicRouteData};
+use wire::body::{
+    BrokerData, ClusterInfo, TopicConfig, TopicList, TopicRouteData, TopicStatsTable,
+};
 use wire::codes::RequestCode;
 use wire::header::{
-    CreateTopicHeader, DeleteTopicFromNamesrvHeader, GetRouteInfoHeader, Header, NoHeader,
-    TopicHeader,
+    CreateTopicHeader, DeleteTopicFromNamesrvHeader, GetRouteInfoHeader, NoHeader, TopicHeader,
 };
-use wire::{FrameWriter, reply_codes};
+use wire::reply_codes;
 
-use super::Remote;
+use super::{Answer, Remote};
 use crate::admin::{Cluster, TopicSpec};
 use crate::error::{CallError, RouteError};
-use crate::limits;
 use crate::route::{Brokers, Route, Share};
 use crate::routes::TEMPLATE_TOPIC;
 
@@ -49,12 +49,13 @@ impl Remote {
     /// The brokers that the name server knows.
     pub(crate) async fn cluster(&self) -> Result<Cluster, CallError> {
         let answer = self.ask_names(RequestCode::GetBrokerClusterInfo, &NoHeader).await?;
-        let body: ClusterInfo = answer.success()?.json()?;
-        let clusters = body.cluster_addr_table.into_iter().map(|(cluster, names)| {
-            (cluster, names.iter().map(|name| name.as_str().into()).collect())
-        });
-        let clusters = clusters.collect();
-        Ok(Cluster { clusters, brokers: brokers(body.broker_addr_table.values()) })
+        cluster(&answer.success()?)
+    }
+
+    /// The brokers that one name server knows.
+    pub(crate) async fn cluster_at(&self, name_server: &Arc<str>) -> Result<Cluster, CallError> {
+        let request = RequestCode::GetBrokerClusterInfo;
+        cluster(&self.administer(name_server, request, &NoHeader).await?)
     }
 
     /// Names of all topics.
@@ -82,7 +83,7 @@ impl Remote {
             order: topic.order,
             attributes: Some(topic.attributes.as_str().into()),
         };
-        self.administer(address, RequestCode::UpdateAndCreateTopic, &header).await
+        self.administer(address, RequestCode::UpdateAndCreateTopic, &header).await.map(drop)
     }
 
     /// Deletes a topic at one broker.
@@ -92,7 +93,7 @@ impl Remote {
         topic: &str,
     ) -> Result<(), CallError> {
         let header = TopicHeader { topic: topic.into() };
-        self.administer(address, RequestCode::DeleteTopicInBroker, &header).await
+        self.administer(address, RequestCode::DeleteTopicInBroker, &header).await.map(drop)
     }
 
     /// Deletes a topic's route at every name server.
@@ -109,16 +110,35 @@ impl Remote {
         Ok(())
     }
 
-    async fn administer<'a>(
+    /// A topic as one broker has it. Brokers before 5.0 do not know the request.
+    pub(crate) async fn topic_config(
         &self,
         address: &Arc<str>,
-        request: RequestCode,
-        header: &impl Header<'a>,
-    ) -> Result<(), CallError> {
-        let fields = |out: &mut FrameWriter<'_>| header.encode(out);
-        let answer = self.call(address, request, fields, &[], limits::ADMIN_TIMEOUT).await?;
-        answer.success().map(drop)
+        topic: &str,
+    ) -> Result<TopicConfig, CallError> {
+        let header = TopicHeader { topic: topic.into() };
+        self.administer(address, RequestCode::GetTopicConfig, &header).await?.json()
     }
+
+    /// What the queues of a topic hold at one broker.
+    pub(crate) async fn topic_stats(
+        &self,
+        address: &Arc<str>,
+        topic: &str,
+    ) -> Result<TopicStatsTable, CallError> {
+        let header = TopicHeader { topic: topic.into() };
+        self.administer(address, RequestCode::GetTopicStatsInfo, &header).await?.json()
+    }
+}
+
+fn cluster(answer: &Answer) -> Result<Cluster, CallError> {
+    let body: ClusterInfo = answer.json()?;
+    let clusters = body
+        .cluster_addr_table
+        .into_iter()
+        .map(|(cluster, names)| (cluster, names.iter().map(|name| name.as_str().into()).collect()));
+    let clusters = clusters.collect();
+    Ok(Cluster { clusters, brokers: brokers(body.broker_addr_table.values()) })
 }
 
 fn brokers<'a>(data: impl Iterator<Item = &'a BrokerData>) -> Brokers {
