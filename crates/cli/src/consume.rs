@@ -10,13 +10,13 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use client::{Client, ConsumeFrom, Consumed, MessageQueue, Position, PushConsumer, Received};
 use env::Env;
-use serde::Serialize;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::Common;
 use crate::output::{Format, Output};
-use crate::time;
+use crate::printed::Printed;
+use crate::start::{Start, parse_start};
 
 /// The group of readers that commit nothing; every broker knows it (`MixAll.TOOLS_CONSUMER_GROUP`).
 const TOOLS_GROUP: &str = "TOOLS_CONSUMER";
@@ -52,37 +52,6 @@ pub struct ConsumeArgs {
     /// End after the messages that are there now
     #[arg(long)]
     no_follow: bool,
-}
-
-/// Where to start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Start {
-    At(Position),
-    Ago(Duration),
-}
-
-/// A message as it is printed.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Printed<'a> {
-    topic: &'a str,
-    broker: &'a str,
-    queue: u32,
-    offset: u64,
-    message_id: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tag: Option<&'a str>,
-    properties: BTreeMap<&'a str, &'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    body: Option<&'a str>,
-    /// The body as hexadecimal digits when it is not UTF-8.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    body_hex: Option<String>,
-    born_time: String,
-    store_time: String,
-    reconsume_times: i32,
 }
 
 pub(crate) async fn run(env: &Env, args: ConsumeArgs, output: &mut Output) -> anyhow::Result<()> {
@@ -259,28 +228,6 @@ impl Printer<'_> {
     }
 }
 
-impl<'a> Printed<'a> {
-    fn new(message: &'a Received) -> Printed<'a> {
-        let body = std::str::from_utf8(message.body());
-        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        Printed {
-            topic: message.topic(),
-            broker: &message.queue().broker,
-            queue: message.queue().id,
-            offset: message.offset(),
-            message_id: message.message_id(),
-            key: message.keys(),
-            tag: message.tag(),
-            properties: message.properties().collect(),
-            body: body.ok(),
-            body_hex: body.is_err().then(|| hex(message.body())),
-            born_time: time::format(message.born_ms()),
-            store_time: time::format(message.store_ms()),
-            reconsume_times: message.reconsume_times(),
-        }
-    }
-}
-
 /// Ctrl-C, or a request to terminate.
 struct Interrupt {
     interrupt: Signal,
@@ -301,59 +248,5 @@ impl Interrupt {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
         }
-    }
-}
-
-impl Start {
-    fn position(self, now_ms: i64) -> Position {
-        match self {
-            Start::At(position) => position,
-            Start::Ago(age) => {
-                Position::TimeMs(now_ms - i64::try_from(age.as_millis()).unwrap_or(now_ms))
-            }
-        }
-    }
-}
-
-fn parse_start(text: &str) -> Result<Start, String> {
-    match text {
-        "first" => return Ok(Start::At(Position::First)),
-        "last" => return Ok(Start::At(Position::Last)),
-        _ => {}
-    }
-    if let Ok(offset) = text.parse() {
-        return Ok(Start::At(Position::Offset(offset)));
-    }
-    if let Some(age) = time::parse_duration(text) {
-        return Ok(Start::Ago(age));
-    }
-    let time = time::parse(text).map(|ms| Start::At(Position::TimeMs(ms)));
-    time.ok_or_else(|| {
-        "expected first, last, an offset, a UTC time such as 2024-05-01T12:00:00, or an age such as 15m"
-            .to_owned()
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    // Every form of a start is told apart.
-    #[test]
-    fn starts() {
-        assert_eq!(parse_start("first"), Ok(Start::At(Position::First)));
-        assert_eq!(parse_start("last"), Ok(Start::At(Position::Last)));
-        assert_eq!(parse_start("42"), Ok(Start::At(Position::Offset(42))));
-        assert_eq!(parse_start("15m"), Ok(Start::Ago(Duration::from_secs(900))));
-        let time = Start::At(Position::TimeMs(1_700_000_000_000));
-        assert_eq!(parse_start("2023-11-14T22:13:20"), Ok(time));
-        assert!(parse_start("yesterday").is_err());
-    }
-
-    // An age is counted from now.
-    #[test]
-    fn ages_count_from_now() {
-        let start = Start::Ago(Duration::from_secs(1));
-        assert_eq!(start.position(5000), Position::TimeMs(4000));
     }
 }

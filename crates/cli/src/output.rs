@@ -43,16 +43,29 @@ impl Output {
         writeln!(self.data)
     }
 
-    /// Writes rows in aligned columns.
+    /// Writes rows in aligned columns, under a header.
     pub(crate) fn table(&mut self, header: &[&str], rows: &[Vec<String>]) -> io::Result<()> {
-        let mut widths: Vec<usize> = header.iter().map(|cell| cell.len()).collect();
-        for row in rows {
+        let header = header.iter().map(|cell| (*cell).to_owned()).collect();
+        self.aligned(std::iter::once(&header).chain(rows))
+    }
+
+    /// Writes rows in aligned columns.
+    pub(crate) fn rows(&mut self, rows: &[Vec<String>]) -> io::Result<()> {
+        self.aligned(rows.iter())
+    }
+
+    fn aligned<'a>(
+        &mut self,
+        rows: impl Iterator<Item = &'a Vec<String>> + Clone,
+    ) -> io::Result<()> {
+        let mut widths: Vec<usize> = Vec::new();
+        for row in rows.clone() {
+            widths.resize(widths.len().max(row.len()), 0);
             for (width, cell) in widths.iter_mut().zip(row) {
                 *width = (*width).max(cell.chars().count());
             }
         }
-        let header = header.iter().map(|cell| (*cell).to_owned()).collect();
-        for row in std::iter::once(&header).chain(rows) {
+        for row in rows {
             let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
             let line = cells.collect::<Vec<_>>().join("  ");
             writeln!(self.data, "{}", line.trim_end())?;

@@ -1,87 +1,71 @@
-//! `apogee topic`: list, create, describe and delete topics.
+//! `apogee topic`: list, describe and delete topics. Creation and change are in
+//! [`crate::topic_change`].
 
-use client::{Client, TopicSpec};
+use client::{Client, TopicDescription};
 use env::Env;
 use serde_json::json;
 
 use crate::Common;
+use crate::confirm::Confirm;
 use crate::output::{Format, Output};
+use crate::time;
+use crate::topic_change::{self, CreateArgs, UpdateArgs};
+
+/// Arguments of `apogee topic`.
+#[derive(Debug, clap::Args)]
+pub struct TopicArgs {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: TopicCommand,
+}
 
 /// An operation on topics.
 #[derive(Debug, clap::Subcommand)]
-pub enum TopicCommand {
+enum TopicCommand {
     /// List the topics of the cluster
     List {
-        #[command(flatten)]
-        common: Common,
         /// Show system, retry and dead-letter topics too
         #[arg(long)]
         all: bool,
     },
-    /// Create a topic, or change an existing one to what is given
+    /// Create a topic
     Create(CreateArgs),
+    /// Change what is given of a topic, and nothing else
+    Update(UpdateArgs),
     /// Show where a topic lives and what its queues hold
     Describe {
-        #[command(flatten)]
-        common: Common,
+        /// Name of the topic
+        topic: String,
+    },
+    /// Show what every queue of a topic holds, since when, and how fast it grows
+    Stats {
         /// Name of the topic
         topic: String,
     },
     /// Delete a topic with its messages
     Delete {
-        #[command(flatten)]
-        common: Common,
         /// Name of the topic
         topic: String,
         /// Only in this cluster
         #[arg(long, short)]
         cluster: Option<String>,
+        #[command(flatten)]
+        confirm: Confirm,
     },
 }
 
-/// Arguments of `apogee topic create`.
-#[derive(Debug, clap::Args)]
-pub struct CreateArgs {
-    #[command(flatten)]
-    common: Common,
-    /// Name of the topic
-    topic: String,
-    /// Queues per broker
-    #[arg(long, short, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=65536))]
-    queues: u32,
-    /// Permission: rw, r or w
-    #[arg(long, default_value = "rw", value_parser = parse_permission)]
-    perm: i32,
-    /// Keep a global order of messages
-    #[arg(long)]
-    order: bool,
-    /// Only in this cluster
-    #[arg(long, short)]
-    cluster: Option<String>,
-    /// Attribute to set (+message.type=FIFO) or remove (-message.type); may be repeated
-    #[arg(long, value_name = "CHANGE", allow_hyphen_values = true)]
-    attribute: Vec<String>,
-}
-
-pub(crate) async fn run(
-    env: &Env,
-    command: TopicCommand,
-    output: &mut Output,
-) -> anyhow::Result<()> {
-    let common = match &command {
-        TopicCommand::List { common, .. }
-        | TopicCommand::Describe { common, .. }
-        | TopicCommand::Delete { common, .. } => common,
-        TopicCommand::Create(args) => &args.common,
-    };
-    let format = common.output;
-    let client = common.connect(env)?;
-    let result = match &command {
-        TopicCommand::List { all, .. } => list(&client, format, *all, output).await,
-        TopicCommand::Create(args) => create(&client, args, output).await,
-        TopicCommand::Describe { topic, .. } => describe(&client, format, topic, output).await,
-        TopicCommand::Delete { topic, cluster, .. } => {
-            delete(&client, format, (topic, cluster.as_deref()), output).await
+pub(crate) async fn run(env: &Env, args: TopicArgs, output: &mut Output) -> anyhow::Result<()> {
+    let format = args.common.output;
+    let client = args.common.connect(env)?;
+    let result = match &args.command {
+        TopicCommand::List { all } => list(&client, format, *all, output).await,
+        TopicCommand::Create(args) => topic_change::create(&client, format, args, output).await,
+        TopicCommand::Update(args) => topic_change::update(&client, format, args, output).await,
+        TopicCommand::Describe { topic } => describe(&client, format, topic, output).await,
+        TopicCommand::Stats { topic } => stats(&client, format, topic, output).await,
+        TopicCommand::Delete { topic, cluster, confirm } => {
+            delete(&client, format, (topic, cluster.as_deref(), *confirm), output).await
         }
     };
     client.close().await;
@@ -126,30 +110,6 @@ fn is_internal(topic: &str) -> bool {
         || PREFIXES.iter().any(|prefix| topic.starts_with(prefix))
 }
 
-async fn create(client: &Client, args: &CreateArgs, output: &mut Output) -> anyhow::Result<()> {
-    let topic = TopicSpec {
-        read_queues: args.queues,
-        write_queues: args.queues,
-        permission: args.perm,
-        order: args.order,
-        attributes: args.attribute.join(","),
-        ..TopicSpec::new(&args.topic)
-    };
-    let brokers = client.admin().create_topic(&topic, args.cluster.as_deref()).await?;
-    for broker in brokers {
-        match args.common.output {
-            Format::Text => output.line(format_args!(
-                "created {} with {} queues at {broker}",
-                topic.name, args.queues
-            ))?,
-            Format::Json => output.json(&json!({
-                "topic": topic.name, "queues": args.queues, "broker": &*broker,
-            }))?,
-        }
-    }
-    Ok(())
-}
-
 async fn describe(
     client: &Client,
     format: Format,
@@ -166,19 +126,7 @@ async fn describe(
         }
         return Ok(());
     }
-    let shares = described.route.shares.iter().map(|(broker, share)| {
-        let members = described.route.brokers.get(broker);
-        let addresses = members.into_iter().flatten().map(|(id, a)| format!("{id}={a}"));
-        vec![
-            broker.to_string(),
-            share.read_queues.to_string(),
-            share.write_queues.to_string(),
-            show_permission(share.permission),
-            addresses.collect::<Vec<_>>().join(" "),
-        ]
-    });
-    let shares: Vec<Vec<String>> = shares.collect();
-    output.table(&["BROKER", "READ", "WRITE", "PERM", "ADDRESSES"], &shares)?;
+    output.table(&["BROKER", "READ", "WRITE", "PERM", "ADDRESSES"], &shares(&described))?;
     output.line("")?;
     let queues = described.queues.iter().map(|range| {
         vec![
@@ -193,12 +141,66 @@ async fn describe(
     Ok(output.table(&["BROKER", "QUEUE", "MIN", "MAX", "MESSAGES"], &queues)?)
 }
 
+fn shares(described: &TopicDescription) -> Vec<Vec<String>> {
+    let shares = described.route.shares.iter().map(|(broker, share)| {
+        let members = described.route.brokers.get(broker);
+        let addresses = members.into_iter().flatten().map(|(id, a)| format!("{id}={a}"));
+        vec![
+            broker.to_string(),
+            share.read_queues.to_string(),
+            share.write_queues.to_string(),
+            topic_change::show_permission(share.permission),
+            addresses.collect::<Vec<_>>().join(" "),
+        ]
+    });
+    shares.collect()
+}
+
+async fn stats(
+    client: &Client,
+    format: Format,
+    topic: &str,
+    output: &mut Output,
+) -> anyhow::Result<()> {
+    let (queues, rate) = client.admin().topic_stats(topic).await?;
+    let last = |ms: Option<i64>| ms.map(time::format);
+    if format == Format::Json {
+        for one in queues {
+            let range = one.range;
+            output.json(&json!({
+                "topic": topic, "broker": &*range.queue.broker, "queue": range.queue.id,
+                "minOffset": range.min, "maxOffset": range.max, "lastStoreTime": last(one.last_ms),
+            }))?;
+        }
+        return Ok(());
+    }
+    let rows = queues.iter().map(|one| {
+        let range = &one.range;
+        vec![
+            range.queue.broker.to_string(),
+            range.queue.id.to_string(),
+            range.min.to_string(),
+            range.max.to_string(),
+            range.max.saturating_sub(range.min).to_string(),
+            last(one.last_ms).unwrap_or_else(|| "-".to_owned()),
+        ]
+    });
+    let header = ["BROKER", "QUEUE", "MIN", "MAX", "MESSAGES", "LAST MESSAGE"];
+    output.table(&header, &rows.collect::<Vec<_>>())?;
+    output.flush()?;
+    output.note(format_args!("{rate:.1} messages/s came in over the last minute"));
+    Ok(())
+}
+
 async fn delete(
     client: &Client,
     format: Format,
-    (topic, cluster): (&str, Option<&str>),
+    (topic, cluster, confirm): (&str, Option<&str>, Confirm),
     output: &mut Output,
 ) -> anyhow::Result<()> {
+    let scope = cluster.map_or_else(|| "all clusters".to_owned(), |name| format!("cluster {name}"));
+    let what = format_args!("deletes topic {topic} with its messages and offsets in {scope}");
+    confirm.loss(output, what).await?;
     for broker in client.admin().delete_topic(topic, cluster).await? {
         match format {
             Format::Text => output.line(format_args!("deleted {topic} at {broker}"))?,
@@ -206,19 +208,4 @@ async fn delete(
         }
     }
     Ok(())
-}
-
-fn parse_permission(text: &str) -> Result<i32, String> {
-    match text {
-        "rw" => Ok(6),
-        "r" => Ok(4),
-        "w" => Ok(2),
-        _ => Err("expected rw, r or w".to_owned()),
-    }
-}
-
-fn show_permission(permission: i32) -> String {
-    let read = if permission & 4 != 0 { "r" } else { "-" };
-    let write = if permission & 2 != 0 { "w" } else { "-" };
-    format!("{read}{write}")
 }
