@@ -2,6 +2,7 @@
 
 mod advertise;
 mod client;
+mod completion;
 mod config;
 mod logging;
 mod node;
@@ -34,6 +35,8 @@ enum Command {
     Bench(bench::Args),
     #[command(flatten)]
     Client(cli::Command),
+    /// Print the completion script of a shell.
+    Completion(completion::CompletionArgs),
 }
 
 fn main() -> ExitCode {
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Command::Store(arguments) => store_tool::run(&arguments),
         Command::Bench(arguments) => client::bench(&arguments),
         Command::Client(command) => client::run(command),
+        Command::Completion(arguments) => Ok(completion::run(&arguments)),
     };
     match ended {
         Ok(code) => code,
