@@ -404,6 +404,20 @@ fn power_cut_keeps_what_was_durable() {
     }
 }
 
+/// A topic is deleted though one of its queues was only asked for and never written: such a queue has no
+/// directory.
+#[test]
+fn a_queue_without_files_is_deleted() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let (written, asked) = (store.queue("T", 0), store.queue("T", 1));
+    send(&store, &written, b"x");
+    store.delete_topic("T").unwrap();
+    assert_eq!((written.min_offset(), written.max_offset()), (1, 1));
+    assert_eq!(asked.max_offset(), 0);
+    store.close();
+}
+
 /// Expired segments are deleted when the disk is used beyond the ratio, never the newest; what is left of
 /// each queue starts at its lowest offset, and the store opens again so.
 #[test]

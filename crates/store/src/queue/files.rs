@@ -270,6 +270,10 @@ impl Files {
             self.remove(file)?;
         }
         self.state.lock().first = None;
+        // A queue that was read and never written has no directory.
+        if !self.shared.disk.exists(&self.dir)? {
+            return Ok(());
+        }
         self.shared.disk.sync_dir(&self.dir)
     }
 
