@@ -116,6 +116,28 @@ pub enum SendError {
     },
 }
 
+/// A request was not answered.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum RequestError {
+    /// The request was not sent, or it is not known whether it was.
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// No consumer replied in time. The request may still be consumed.
+    #[error("no reply to the request to topic {topic} within {after:?}")]
+    NoReply {
+        /// Topic of the request.
+        topic: String,
+        /// How long it was waited.
+        after: Duration,
+    },
+    /// As many requests wait as may.
+    #[error("{limit} requests of this client wait already, which is the limit")]
+    TooMany {
+        /// The limit.
+        limit: usize,
+    },
+}
+
 /// Messages could not be pulled.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum PullError {

@@ -12,16 +12,20 @@ use env::Env;
 use env::tasks::TaskHandle;
 use futures_util::future::join_all;
 use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::oneshot;
 use wire::ids::UniqKeys;
 
 use crate::admin::Admin;
 use crate::consumer::group::Group;
+use crate::consumer::member::Member;
 use crate::consumer::{PullConsumer, PushConsumerBuilder};
 use crate::error::{CallError, StartError};
+use crate::inbox::Inbox;
 use crate::limits;
 use crate::message::is_valid_name;
 use crate::producer::{Producer, ProducerSettings};
 use crate::remote::{self, Remote};
+use crate::reply::Reply;
 use crate::route::{self, Brokers};
 use crate::routes::KnownRoute;
 
@@ -40,6 +44,13 @@ pub struct ClientSettings {
 
 impl ClientSettings {
     /// Reads a list of name servers separated by `,` or `;`.
+    ///
+    /// # Errors
+    /// [`StartError::NoNameServer`] when the list is empty. Nothing is connected yet: a server that is
+    /// away is an error of the first operation that needs it.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
     pub fn new(name_servers: &str) -> ClientSettings {
         let names = name_servers.split([',', ';']).map(str::trim).filter(|name| !name.is_empty());
         ClientSettings { name_servers: names.map(str::to_owned).collect(), id: None }
@@ -76,9 +87,18 @@ pub(crate) struct State {
     pub(crate) brokers: Brokers,
     /// Producer groups, each with the number of its producers.
     producers: BTreeMap<Arc<str>, usize>,
-    consumers: BTreeMap<Arc<str>, Arc<Group>>,
+    pub(crate) consumers: BTreeMap<Arc<str>, Joined>,
+    /// Requests that wait, by correlation id.
+    pub(crate) requests: HashMap<String, oneshot::Sender<Reply>>,
     /// When a heartbeat was last sent before its time.
     heartbeat_again: Option<Duration>,
+}
+
+/// A consumer group that this client takes part in.
+pub(crate) struct Joined {
+    group: Arc<Group>,
+    /// Its consumer, which holds this client.
+    pub(crate) member: Weak<Member>,
 }
 
 impl Client {
@@ -90,13 +110,16 @@ impl Client {
     }
 
     /// Starts a client in an environment, with a task group of its own.
+    ///
+    /// # Errors
+    /// As [`Client::new`].
     pub fn start(env: &Env, settings: ClientSettings) -> Result<Client, StartError> {
         let env = env.with_own_tasks();
         let salt = env.rng.u64();
         let id = settings.id.unwrap_or_else(|| default_id(&env, salt)).into();
         let process = (std::process::id() % 65_536) as u16;
         let state = Arc::<Mutex<State>>::default();
-        let remote = Remote::new(&env, &settings.name_servers, pushed(&state))?;
+        let remote = Remote::new(&env, &settings.name_servers, Inbox::new(&state))?;
         // The loopback address: tools try to reach the address in a key, and must not reach another
         // host by it. The random salt makes the key unique.
         let keys = UniqKeys::new([127, 0, 0, 1].into(), process, (salt >> 32) as u32);
@@ -106,11 +129,18 @@ impl Client {
     }
 
     /// A producer of `group` with the default settings.
+    ///
+    /// # Errors
+    /// As [`Client::producer_with`].
     pub fn producer(&self, group: &str) -> Result<Producer, StartError> {
         self.producer_with(group, ProducerSettings::default())
     }
 
     /// A producer of `group`.
+    ///
+    /// # Errors
+    /// When the name is not valid (1 to [`limits::GROUP_BYTES`] of `%|a-zA-Z0-9_-`), or this client has
+    /// [`limits::GROUPS`] groups already.
     pub fn producer_with(
         &self,
         group: &str,
@@ -131,6 +161,9 @@ impl Client {
     }
 
     /// A consumer that reads the queues it is told to. `group` is the one whose offsets it commits.
+    ///
+    /// # Errors
+    /// When the name is not valid.
     pub fn pull_consumer(&self, group: &str) -> Result<PullConsumer, StartError> {
         check_group(group)?;
         Ok(PullConsumer::new(self.clone(), group.into()))
@@ -206,13 +239,15 @@ impl Client {
     }
 
     /// Makes a consumer group known: heartbeats announce it, pushed requests reach it.
-    pub(crate) fn join(&self, group: Arc<Group>) -> Result<(), StartError> {
+    pub(crate) fn join(&self, member: &Arc<Member>) -> Result<(), StartError> {
+        let group = member.group.clone();
         let mut state = self.shared.state.lock();
         check_group_count(&state)?;
         if state.consumers.contains_key(&group.name) {
             return Err(StartError::GroupInUse { group: group.name.to_string() });
         }
-        state.consumers.insert(group.name.clone(), group);
+        let joined = Joined { group: group.clone(), member: Arc::downgrade(member) };
+        state.consumers.insert(group.name.clone(), joined);
         Ok(())
     }
 
@@ -247,7 +282,8 @@ impl Client {
             let state = self.shared.state.lock();
             let inner = Arc::<str>::from(INNER_PRODUCER);
             let producers = state.producers.keys().chain([&inner]);
-            let body = remote::heartbeat_body(self.id(), producers, state.consumers.values());
+            let groups = state.consumers.values().map(|joined| &joined.group);
+            let body = remote::heartbeat_body(self.id(), producers, groups);
             (body, !state.consumers.is_empty())
         };
         let calls = self.addresses(consumes).into_iter().map(async |address| {
@@ -294,18 +330,6 @@ async fn upkeep(client: Weak<Shared>, env: Env) {
         client.refresh_routes().await;
         client.heartbeat().await;
     }
-}
-
-/// What to do with requests that brokers push.
-fn pushed(state: &Arc<Mutex<State>>) -> remote::Pushed {
-    let state = Arc::downgrade(state);
-    Box::new(move |group| {
-        if let Some(state) = state.upgrade()
-            && let Some(group) = state.lock().consumers.get(group)
-        {
-            group.rebalance.notify_one();
-        }
-    })
 }
 
 fn check_group(group: &str) -> Result<(), StartError> {

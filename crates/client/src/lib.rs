@@ -7,13 +7,15 @@
 //! queues are shared out exactly as the Java client does it, so groups may be mixed; everything that
 //! waits or grows has its bound in [`limits`].
 //!
-//! Absent: transactions, request-reply, SQL filters, POP consumption, TLS, signatures.
+//! Absent: transactions, SQL filters, POP consumption, TLS, signatures.
 //!
 //! Start at [`Client::new`].
+#![doc = include_str!("guide.md")]
 
 mod admin;
 mod consumer;
 mod error;
+mod inbox;
 mod instance;
 pub mod limits;
 mod message;
@@ -21,6 +23,7 @@ mod producer;
 mod queue;
 mod received;
 mod remote;
+mod reply;
 mod route;
 mod routes;
 
@@ -32,12 +35,15 @@ pub use consumer::{
     ConsumeFrom, Consumed, Model, Ordered, Position, PullConsumer, PushConsumer,
     PushConsumerBuilder, Strategy, TagFilter,
 };
-pub use error::{AdminError, CallError, OffsetError, PullError, RouteError, SendError, StartError};
+pub use error::{
+    AdminError, CallError, OffsetError, PullError, RequestError, RouteError, SendError, StartError,
+};
 pub use instance::{Client, ClientSettings};
 pub use message::{InvalidMessage, Message};
 pub use producer::{BatchReceipt, Producer, ProducerSettings, Receipt, SendStatus, Sending};
 pub use queue::MessageQueue;
 pub use received::Received;
+pub use reply::{NotARequest, Reply};
 pub use route::{Brokers, Route, Share};
 /// Bodies of the protocol that administration shows as they are.
 pub use wire::body::{

@@ -83,6 +83,8 @@ pub const COMPRESS_LEVEL: u32 = 5;
 pub const INFLATED_BYTES: usize = 64 << 20;
 /// Sends of one producer that may wait for their answer at the same time.
 pub const SENDS_IN_FLIGHT: usize = 4096;
+/// Requests of one client that may wait for their reply at the same time.
+pub const REQUESTS: usize = 4096;
 /// Queues to ask for when a send creates its topic.
 pub const DEFAULT_QUEUES: i32 = 4;
 

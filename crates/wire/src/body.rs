@@ -15,6 +15,7 @@ mod lock;
 mod offsets;
 mod register;
 mod route;
+mod running;
 mod topic;
 
 use std::collections::BTreeMap;
@@ -29,6 +30,7 @@ pub use lock::*;
 pub use offsets::*;
 pub use register::*;
 pub use route::*;
+pub use running::*;
 pub use topic::*;
 
 /// Why a body cannot be read.

@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use env::{Clock, Stop};
 use futures_util::future::join_all;
 use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use wire::body::ProcessQueueInfo;
 
 use crate::consumer::group::{Group, Model};
-use crate::consumer::listener::Listener;
+use crate::consumer::listener::{self, Consumed, Listener, Ordered};
 use crate::consumer::local_offsets::LocalOffsets;
 use crate::consumer::rebalance::Strategy;
 use crate::consumer::subscription::TagFilter;
@@ -34,6 +35,8 @@ pub(crate) struct Member {
     /// Deliveries before a message becomes a dead letter.
     pub(crate) max_reconsume: i32,
     pub(crate) strategy: Strategy,
+    /// When the consumer was started, in milliseconds since 1970.
+    pub(crate) started_ms: i64,
     /// Ends the member's own tasks.
     pub(crate) stop: Stop,
     /// Listener calls that may still start.
@@ -213,6 +216,53 @@ impl Member {
             max_reconsume_times: Some(self.max_reconsume),
         };
         self.client.inner_producer().send_as(copy, envelope).await.map(drop)
+    }
+
+    /// The queues that are read, each with its lowest unconsumed offset.
+    pub(crate) fn positions(&self) -> Vec<(MessageQueue, u64)> {
+        let assigned = self.assigned.lock();
+        assigned.iter().map(|(queue, one)| (queue.clone(), one.position())).collect()
+    }
+
+    /// The queues that are read, as tools show them.
+    pub(crate) fn running(&self) -> Vec<(MessageQueue, ProcessQueueInfo)> {
+        let now = self.clock().mono();
+        let assigned = self.assigned.lock();
+        assigned.iter().map(|(queue, one)| (queue.clone(), one.info(now))).collect()
+    }
+
+    /// Goes on from other offsets in the queues that are read now: commits them, and lets the next
+    /// rebalance begin there. Messages that a listener has already are not taken from it.
+    pub(crate) async fn reset(&self, offsets: BTreeMap<MessageQueue, u64>) {
+        let assigned: Vec<Arc<Assigned>> = self.assigned.lock().values().cloned().collect();
+        for one in assigned {
+            let Some(offset) = offsets.get(&one.queue) else { continue };
+            tracing::info!(queue = %one.queue, offset, "offset was reset");
+            one.reset(*offset);
+            self.commit_progress(&one).await;
+        }
+        self.group.rebalance.notify_one();
+    }
+
+    /// Hands one message to the listener, out of turn. Whether it was consumed.
+    pub(crate) async fn consume_now(&self, message: Received) -> bool {
+        let (done, result) = oneshot::channel();
+        let listener = self.listener.clone();
+        self.client.spawn("consume", async move {
+            let consumed = match &listener {
+                Listener::Concurrent(handler) => {
+                    let failed = Consumed::Later;
+                    listener::call(handler, vec![message], failed).await == Consumed::Success
+                }
+                Listener::Ordered(handler) => {
+                    let failed = Ordered::Suspend;
+                    listener::call(handler, vec![message], failed).await == Ordered::Success
+                }
+            };
+            // Whoever asked may have given up.
+            let _ = done.send(consumed);
+        });
+        result.await.unwrap_or(false)
     }
 
     /// Stops reading, waits for listeners, commits, and leaves the group.

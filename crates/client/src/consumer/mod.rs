@@ -4,7 +4,7 @@ mod assignment;
 pub(crate) mod group;
 mod listener;
 mod local_offsets;
-mod member;
+pub(crate) mod member;
 mod process_queue;
 pub(crate) mod pull;
 mod push;

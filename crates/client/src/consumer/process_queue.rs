@@ -16,6 +16,18 @@ pub(crate) struct Bounds {
     pub(crate) span: u64,
 }
 
+/// What a queue holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Held {
+    /// Messages not done.
+    pub(crate) messages: usize,
+    /// Their bytes.
+    pub(crate) bytes: usize,
+    /// Lowest and highest offset in memory; 0 if there is none.
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+}
+
 #[derive(Debug)]
 struct Slot<M> {
     offset: u64,
@@ -122,6 +134,13 @@ impl<M> ProcessQueue<M> {
     /// The offset to commit: the lowest one that is not done.
     pub(crate) fn commit_offset(&self) -> u64 {
         self.slots.front().map_or(self.next, |slot| slot.offset)
+    }
+
+    /// What is in memory.
+    pub(crate) fn held(&self) -> Held {
+        let offset = |slot: Option<&Slot<M>>| slot.map_or(0, |slot| slot.offset);
+        let (first, last) = (offset(self.slots.front()), offset(self.slots.back()));
+        Held { messages: self.messages, bytes: self.bytes, first, last }
     }
 
     /// Whether a message waits to be taken.

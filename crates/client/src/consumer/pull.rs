@@ -141,11 +141,17 @@ impl PullConsumer {
     }
 
     /// The queues of a topic that can be read.
+    ///
+    /// # Errors
+    /// When the topic does not exist or no name server answers.
     pub async fn queues(&self, topic: &str) -> Result<Vec<MessageQueue>, RouteError> {
         Ok(self.client.route(topic).await?.read_queues(&topic.into()))
     }
 
     /// Starts to read a queue, or moves to another place of a queue that is being read.
+    ///
+    /// # Errors
+    /// When the position has to be asked for and its broker is not known or does not answer.
     pub async fn assign(
         &mut self,
         queue: MessageQueue,
@@ -164,6 +170,9 @@ impl PullConsumer {
     }
 
     /// Moves to another place of a queue that is being read.
+    ///
+    /// # Errors
+    /// [`PullError::NotAssigned`], or as [`assign`](PullConsumer::assign).
     pub async fn seek(
         &mut self,
         queue: &MessageQueue,
@@ -188,6 +197,9 @@ impl PullConsumer {
     ///
     /// After an error, the next call goes on; the queue that failed is asked again a second later.
     /// Dropping the future loses nothing.
+    ///
+    /// # Errors
+    /// When the pull of a queue failed; the queue stays assigned.
     pub async fn poll(&mut self, wait: Duration) -> Result<Option<Vec<Received>>, PullError> {
         let clock = self.client.env().clock.clone();
         let deadline = clock.mono() + wait;
@@ -201,6 +213,9 @@ impl PullConsumer {
     }
 
     /// Stores the positions for the group: everything that was polled counts as consumed.
+    ///
+    /// # Errors
+    /// With the first queue whose broker does not answer; those before it are committed.
     pub async fn commit(&self) -> Result<(), OffsetError> {
         for (queue, one) in &self.reading {
             let address = self.master_of(queue)?;
@@ -210,6 +225,9 @@ impl PullConsumer {
     }
 
     /// The offset of a place in a queue.
+    ///
+    /// # Errors
+    /// When the queue's broker is not known or does not answer.
     pub async fn resolve(
         &self,
         queue: &MessageQueue,

@@ -122,6 +122,10 @@ impl PushConsumerBuilder {
     /// Starts the consumer. The listener runs for up to [`limits::LISTENERS`] messages at once;
     /// messages that it asks for [`Consumed::Later`], or panics on, are delivered again with growing
     /// delays.
+    ///
+    /// # Errors
+    /// When the group's name is not valid or in use by this client, it subscribes to nothing, or its file
+    /// of offsets cannot be read. Topics and brokers that are missing are waited for.
     pub async fn concurrently<F, R>(self, listener: F) -> Result<PushConsumer, StartError>
     where
         F: Fn(Vec<Received>) -> R + Send + Sync + 'static,
@@ -132,6 +136,9 @@ impl PushConsumerBuilder {
 
     /// Starts the consumer. The listener gets the messages of one queue one after the other; of
     /// several members of the group, only the one that holds the queue's lock at the broker reads it.
+    ///
+    /// # Errors
+    /// As [`concurrently`](PushConsumerBuilder::concurrently).
     pub async fn in_order<F, R>(self, listener: F) -> Result<PushConsumer, StartError>
     where
         F: Fn(Vec<Received>) -> R + Send + Sync + 'static,
@@ -163,13 +170,14 @@ impl PushConsumerBuilder {
             batch: self.batch,
             max_reconsume,
             strategy: self.strategy,
+            started_ms: env.clock.wall_ms(),
             stop: Stop::new(env.clock.clone()),
             slots: Arc::new(Semaphore::new(limits::LISTENERS)),
             assigned: Mutex::default(),
             settled: AtomicBool::new(false),
             local,
         });
-        self.client.join(group.clone())?;
+        self.client.join(&member)?;
         // Routes first: a heartbeat goes to the brokers that routes name.
         for topic in group.subscriptions.keys() {
             if let Err(error) = self.client.route(topic).await {
@@ -222,8 +230,7 @@ pub struct PushConsumer {
 impl PushConsumer {
     /// The queues that this consumer reads now, each with its lowest unconsumed offset.
     pub fn assigned(&self) -> Vec<(MessageQueue, u64)> {
-        let assigned = self.member.assigned.lock();
-        assigned.iter().map(|(queue, one)| (queue.clone(), one.position())).collect()
+        self.member.positions()
     }
 
     /// Whether [`assigned`](PushConsumer::assigned) has every queue of this consumer's share, as of

@@ -12,6 +12,7 @@ use std::time::Duration;
 use env::Stop;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
+use wire::body::ProcessQueueInfo;
 use wire::reply_codes;
 
 use crate::consumer::group::Model;
@@ -49,6 +50,13 @@ pub(crate) struct Assigned {
     /// When the lock at the broker was last granted, in milliseconds of the monotonic clock;
     /// negative when it is not held. Ordered consumers only.
     locked_ms: AtomicI64,
+    /// Where an administrator moved the group; [`NONE`] if nowhere. What is pulled and consumed after
+    /// that does not count.
+    reset_to: AtomicU64,
+    /// When a pull was last answered, in milliseconds since 1970; 0 if never.
+    pulled_ms: AtomicI64,
+    /// When a listener was last called, in milliseconds since 1970; 0 if never.
+    consumed_ms: AtomicI64,
     /// Held while an ordered listener runs.
     consuming: Arc<tokio::sync::Mutex<()>>,
 }
@@ -63,6 +71,9 @@ impl Assigned {
             room: Notify::new(),
             committed: AtomicU64::new(NONE),
             locked_ms: AtomicI64::new(-1),
+            reset_to: AtomicU64::new(NONE),
+            pulled_ms: AtomicI64::new(0),
+            consumed_ms: AtomicI64::new(0),
             consuming: Arc::default(),
         }
     }
@@ -70,7 +81,10 @@ impl Assigned {
     /// The offset to commit, when it differs from the one committed last.
     pub(crate) fn uncommitted(&self) -> Option<u64> {
         let offset = self.position();
-        (self.committed.load(Ordering::Acquire) != offset).then_some(offset)
+        // A reset is committed again when the queue is released: a pull that was under way may have
+        // committed the old offset behind it.
+        let was_reset = self.reset_to.load(Ordering::Acquire) != NONE;
+        (was_reset || self.committed.load(Ordering::Acquire) != offset).then_some(offset)
     }
 
     pub(crate) fn set_committed(&self, offset: u64) {
@@ -79,7 +93,34 @@ impl Assigned {
 
     /// The lowest offset that is not consumed.
     pub(crate) fn position(&self) -> u64 {
-        self.pending.lock().commit_offset()
+        match self.reset_to.load(Ordering::Acquire) {
+            NONE => self.pending.lock().commit_offset(),
+            offset => offset,
+        }
+    }
+
+    /// Ends the worker, and makes `offset` the one to commit.
+    pub(crate) fn reset(&self, offset: u64) {
+        self.reset_to.store(offset, Ordering::Release);
+        self.stop.stop();
+    }
+
+    /// The queue as tools show it.
+    pub(crate) fn info(&self, now: Duration) -> ProcessQueueInfo {
+        let signed = |offset: u64| i64::try_from(offset).unwrap_or(i64::MAX);
+        let held = self.pending.lock().held();
+        ProcessQueueInfo {
+            cached_msg_count: i32::try_from(held.messages).unwrap_or(i32::MAX),
+            cached_msg_max_offset: signed(held.last),
+            cached_msg_min_offset: signed(held.first),
+            cached_msg_size_in_mib: i32::try_from(held.bytes >> 20).unwrap_or(i32::MAX),
+            commit_offset: signed(self.position()),
+            droped: self.stop.is_stopped(),
+            last_consume_timestamp: self.consumed_ms.load(Ordering::Relaxed),
+            last_pull_timestamp: self.pulled_ms.load(Ordering::Relaxed),
+            locked: self.is_locked(now),
+            ..ProcessQueueInfo::default()
+        }
     }
 
     /// Records whether the broker granted the lock.
@@ -204,6 +245,7 @@ async fn pull(
 }
 
 fn accept(member: &Member, assigned: &Assigned, pulled: Pulled) {
+    assigned.pulled_ms.store(member.clock().wall_ms(), Ordering::Relaxed);
     let filter = member.filter(&assigned.queue.topic);
     let wanted = pulled.messages.into_iter().filter(|message| filter.matches(message.tag()));
     let slots = wanted.map(|message| (message.offset(), message.stored_bytes(), message));
@@ -236,6 +278,7 @@ async fn hand_out(member: &Arc<Member>, assigned: &Arc<Assigned>) {
         if assigned.stop.is_stopped() {
             return;
         }
+        assigned.consumed_ms.store(member.clock().wall_ms(), Ordering::Relaxed);
         let batch = assigned.take(member.batch);
         let (member, assigned, handler) = (member.clone(), assigned.clone(), handler.clone());
         member.client.clone().spawn("consume", async move {
@@ -294,6 +337,7 @@ async fn hand_out_in_order(member: &Arc<Member>, assigned: &Arc<Assigned>) {
         if assigned.stop.is_stopped() {
             return;
         }
+        assigned.consumed_ms.store(member.clock().wall_ms(), Ordering::Relaxed);
         let batch = assigned.take(member.batch);
         let (task_member, task_assigned) = (member.clone(), assigned.clone());
         let handler = handler.clone();

@@ -4,10 +4,12 @@
 //! three brokers; each try carries the same unique key, so that a duplicate can be recognized.
 
 mod receipt;
+mod request;
 mod retry;
 mod select;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -27,7 +29,7 @@ use crate::message::{InvalidMessage, Message};
 use crate::producer::retry::is_retryable;
 use crate::producer::select::{Outcome, Selector};
 use crate::queue::MessageQueue;
-use crate::remote::{SendRequest, Stored};
+use crate::remote::{SendKind, SendRequest, Stored};
 
 /// How a producer sends.
 #[derive(Clone, Debug)]
@@ -83,6 +85,8 @@ struct Shared {
     settings: ProducerSettings,
     selector: Mutex<Selector>,
     in_flight: Arc<Semaphore>,
+    /// Brokers were told of this producer before a request.
+    announced: AtomicBool,
 }
 
 impl Drop for Shared {
@@ -106,7 +110,7 @@ struct Prepared {
     sys_flag: i32,
     flag: i32,
     unique_key: String,
-    batch: bool,
+    kind: SendKind,
     envelope: Envelope,
 }
 
@@ -114,12 +118,18 @@ impl Producer {
     pub(crate) fn new(client: Client, group: Arc<str>, settings: ProducerSettings) -> Producer {
         let selector = Mutex::new(Selector::new(client.env().rng.u64()));
         let in_flight = Arc::new(Semaphore::new(limits::SENDS_IN_FLIGHT));
-        Producer { shared: Arc::new(Shared { client, group, settings, selector, in_flight }) }
+        let announced = AtomicBool::new(false);
+        let shared = Shared { client, group, settings, selector, in_flight, announced };
+        Producer { shared: Arc::new(shared) }
     }
 
     /// Sends a message and waits until it is stored.
     ///
     /// After an error of kind [`SendError::Failed`] by a timeout the message may be stored.
+    ///
+    /// # Errors
+    /// When the message breaks a rule, its topic has no route or no queue to write, or no broker stored it
+    /// in time.
     pub async fn send(&self, message: Message) -> Result<Receipt, SendError> {
         self.send_as(message, Envelope::default()).await
     }
@@ -153,6 +163,12 @@ impl Producer {
     }
 
     /// Sends messages of one topic in one request; they go to one queue, one after the other.
+    ///
+    /// All together may have as many bytes as one message ([`ProducerSettings::max_message_bytes`]);
+    /// none may be delayed, and they are not compressed.
+    ///
+    /// # Errors
+    /// As [`Producer::send`]; a batch is stored whole or not at all.
     pub async fn send_batch(&self, messages: Vec<Message>) -> Result<BatchReceipt, SendError> {
         let first = messages.first().ok_or(InvalidMessage::EmptyBatch)?;
         let topic = first.topic().to_owned();
@@ -184,7 +200,7 @@ impl Producer {
             sys_flag: 0,
             flag: 0,
             unique_key: String::new(),
-            batch: true,
+            kind: SendKind::Batch,
             envelope: Envelope::default(),
         };
         let (queue, stored) = self.transmit(&topic, order.as_deref(), &prepared).await?;
@@ -192,6 +208,9 @@ impl Producer {
     }
 
     /// Sends a message without asking for an answer: whether it is stored stays unknown.
+    ///
+    /// # Errors
+    /// When the message breaks a rule, has no place to go, or cannot be handed to the network.
     pub async fn send_oneway(&self, message: Message) -> Result<(), SendError> {
         message.validate(self.shared.settings.max_message_bytes)?;
         let prepared = self.prepare(&message, Envelope::default());
@@ -199,7 +218,7 @@ impl Producer {
         let queue = self.choose(topic, message.get(names::SHARDING_KEY), None).await?;
         let failed = |source| SendError::Failed { topic: topic.to_owned(), attempts: 1, source };
         let address = self.address(&queue).map_err(failed)?;
-        let request = self.request(&queue, &prepared);
+        let request = self.send_request(&queue, &prepared);
         self.shared.client.remote().send_unanswered(&address, &request).await.map_err(failed)
     }
 
@@ -252,7 +271,7 @@ impl Producer {
     ) -> Result<Stored, CallError> {
         let client = &self.shared.client;
         let address = self.address(queue)?;
-        let request = self.request(queue, prepared);
+        let request = self.send_request(queue, prepared);
         let start = client.env().clock.mono();
         let result = client.remote().send(&address, &request, timeout).await;
         let now = client.env().clock.mono();
@@ -311,7 +330,7 @@ impl Producer {
             sys_flag,
             flag: message.flags(),
             unique_key,
-            batch: false,
+            kind: if message.is_reply() { SendKind::Reply } else { SendKind::One },
             envelope,
         }
     }
@@ -322,7 +341,11 @@ impl Producer {
         given.map_or_else(|| self.shared.client.next_key().to_string(), str::to_owned)
     }
 
-    fn request<'a>(&'a self, queue: &'a MessageQueue, prepared: &'a Prepared) -> SendRequest<'a> {
+    fn send_request<'a>(
+        &'a self,
+        queue: &'a MessageQueue,
+        prepared: &'a Prepared,
+    ) -> SendRequest<'a> {
         SendRequest {
             group: &self.shared.group,
             queue,
@@ -331,7 +354,7 @@ impl Producer {
             born_ms: self.shared.client.env().clock.wall_ms(),
             properties: &prepared.properties,
             body: &prepared.body,
-            batch: prepared.batch,
+            kind: prepared.kind,
             envelope: prepared.envelope,
         }
     }

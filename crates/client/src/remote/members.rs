@@ -52,7 +52,7 @@ fn consumer_data(group: &Group) -> ConsumerData {
     }
 }
 
-fn subscribed(topic: &str, subscription: &Subscription) -> SubscriptionData {
+pub(super) fn subscribed(topic: &str, subscription: &Subscription) -> SubscriptionData {
     let tags = subscription.filter.tags();
     SubscriptionData {
         code_set: tags.iter().map(|tag| wire::java_hash::java_hash(tag)).collect(),
@@ -149,7 +149,7 @@ fn lock_body(group: &str, client_id: &str, queues: &[MessageQueue]) -> Vec<u8> {
     })
 }
 
-fn of_body(queue: &MessageQueue) -> body::MessageQueue {
+pub(super) fn of_body(queue: &MessageQueue) -> body::MessageQueue {
     body::MessageQueue {
         broker_name: queue.broker.to_string(),
         queue_id: queue_id(queue),

@@ -11,6 +11,7 @@ mod names;
 mod offsets;
 mod pull;
 mod send;
+mod serve;
 mod topics;
 
 use std::sync::Arc;
@@ -18,23 +19,22 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use env::Env;
-use wire::codes::{ClientRequest, RequestCode, RequestError};
+use wire::FrameWriter;
+use wire::codes::RequestCode;
 use wire::frame::OwnedFrame;
 use wire::header::Header;
 use wire::reply_codes;
-use wire::{FrameError, FrameWriter, Frames, Peer, Replies};
 
 pub(crate) use members::heartbeat_body;
 pub(crate) use messages::KeyQuery;
-pub(crate) use send::{SendRequest, Stored};
+pub(crate) use send::{SendKind, SendRequest, Stored};
 
 use crate::error::{CallError, StartError};
+use crate::inbox::Inbox;
 use crate::limits;
 use crate::queue::MessageQueue;
 use names::NameServers;
-
-/// Called with a group's name when its membership changed.
-pub(crate) type Pushed = Box<dyn Fn(&str) + Send + Sync>;
+use serve::Handler;
 
 /// Sends requests.
 pub(crate) struct Remote {
@@ -53,10 +53,10 @@ impl Remote {
     pub(crate) fn new(
         env: &Env,
         name_servers: &[String],
-        pushed: Pushed,
+        inbox: Inbox,
     ) -> Result<Remote, StartError> {
         let names = NameServers::new(name_servers, env.rng.u64())?;
-        let handler = Arc::new(Handler { pushed });
+        let handler = Arc::new(Handler::new(env, name_servers, inbox));
         let net = net::Client::new(env.clone(), "client", handler, net::Limits::default());
         Ok(Remote { net, names })
     }
@@ -160,48 +160,6 @@ impl Answer {
 
     fn json<T: serde::de::DeserializeOwned>(&self) -> Result<T, CallError> {
         wire::body::read(&self.body()).map_err(|error| self.malformed(error))
-    }
-}
-
-/// Takes in what servers send.
-struct Handler {
-    pushed: Pushed,
-}
-
-impl wire::Call for Handler {
-    fn call_batch(
-        &self,
-        peer: &Arc<Peer>,
-        frames: &mut Frames<'_>,
-        out: &mut Replies,
-    ) -> Result<(), FrameError> {
-        while let Some(frame) = frames.next()? {
-            if peer.accept(&frame) {
-                continue;
-            }
-            let refused = match ClientRequest::decode(&frame) {
-                Ok(ClientRequest::NotifyConsumerIdsChanged(header)) => {
-                    (self.pushed)(&header.consumer_group.to_str());
-                    continue;
-                }
-                // For clients that send requests, or reset offsets themselves.
-                Ok(
-                    ClientRequest::ResetConsumerClientOffset(_)
-                    | ClientRequest::GetConsumerStatusFromClient(_)
-                    | ClientRequest::PushReplyMessageToClient(_),
-                ) => RequestError::NotSupported(frame.code),
-                Err(error) => error,
-            };
-            if frame.is_oneway() {
-                tracing::debug!(error = %refused, "notice ignored");
-                continue;
-            }
-            let code = reply_codes::REQUEST_CODE_NOT_SUPPORTED;
-            FrameWriter::response(out.head(), frame.reply_to(), code)
-                .remark(&refused.to_string())
-                .finish(&[]);
-        }
-        Ok(())
     }
 }
 

@@ -24,8 +24,19 @@ pub(crate) struct SendRequest<'a> {
     pub(crate) born_ms: i64,
     pub(crate) properties: &'a str,
     pub(crate) body: &'a [u8],
-    pub(crate) batch: bool,
+    pub(crate) kind: SendKind,
     pub(crate) envelope: Envelope,
+}
+
+/// How a send is to be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SendKind {
+    /// One message.
+    One,
+    /// Several, encoded in the body.
+    Batch,
+    /// A reply, which the broker hands to the requester.
+    Reply,
 }
 
 /// What the broker says of a stored message.
@@ -41,7 +52,11 @@ pub(crate) struct Stored {
 
 impl SendRequest<'_> {
     fn code(&self) -> RequestCode {
-        if self.batch { RequestCode::SendBatchMessage } else { RequestCode::SendMessageV2 }
+        match self.kind {
+            SendKind::One => RequestCode::SendMessageV2,
+            SendKind::Batch => RequestCode::SendBatchMessage,
+            SendKind::Reply => RequestCode::SendReplyMessageV2,
+        }
     }
 
     fn fields(&self, out: &mut FrameWriter<'_>) {
@@ -57,7 +72,7 @@ impl SendRequest<'_> {
             properties: Some(self.properties.into()),
             reconsume_times: self.envelope.reconsume_times,
             unit_mode: false,
-            batch: self.batch,
+            batch: self.kind == SendKind::Batch,
             max_reconsume_times: self.envelope.max_reconsume_times,
         };
         header.encode_short(out);

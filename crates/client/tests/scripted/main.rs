@@ -1,6 +1,8 @@
 //! The client against servers that answer by a script, over real sockets: failures that a healthy
 //! cluster does not show.
 
+mod administered;
+mod asked;
 mod server;
 
 use std::sync::Arc;

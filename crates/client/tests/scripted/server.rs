@@ -85,6 +85,8 @@ struct Shared {
     changed: Notify,
     /// Client ids of heartbeats.
     members: Mutex<Vec<String>>,
+    /// The connection of the last heartbeat.
+    client: Mutex<Option<Arc<Peer>>>,
 }
 
 impl Server {
@@ -95,6 +97,7 @@ impl Server {
             stored: Mutex::default(),
             changed: Notify::new(),
             members: Mutex::default(),
+            client: Mutex::default(),
         });
         let (any, limits) = ((Ipv4Addr::LOCALHOST, 0).into(), net::Limits::default());
         let server =
@@ -122,6 +125,16 @@ impl Server {
         }
     }
 
+    /// The client that sent the last heartbeat.
+    pub(crate) fn client(&self) -> Arc<Peer> {
+        self.shared.client.lock().clone().expect("a client has sent a heartbeat")
+    }
+
+    /// The record of a stored message.
+    pub(crate) fn record(&self, topic: &str, queue: i32, offset: usize) -> Bytes {
+        self.shared.stored.lock()[&(topic.to_owned(), queue)][offset].clone()
+    }
+
     /// Stores a message with these properties.
     pub(crate) fn deliver(&self, topic: &str, queue: i32, properties: &str) {
         let mut stored = self.shared.stored.lock();
@@ -139,6 +152,8 @@ impl Server {
         let mut out = BytesMut::new();
         let (topic, properties) = (topic.as_bytes(), properties.as_bytes());
         record::encode(&mut out, &head, topic, b"body", properties).expect("a small record");
+        // As a store does: the offset in the queue, behind five numbers of four bytes.
+        out[20..28].copy_from_slice(&(messages.len() as u64).to_be_bytes());
         messages.push(out.freeze());
     }
 }
@@ -153,7 +168,8 @@ pub(crate) fn broker(script: impl Fn(&Asked) -> Answer + Send + Sync + 'static) 
 pub(crate) async fn names(env: &Env, brokers: Vec<(&'static str, String)>) -> Result<Server> {
     let script = move |asked: &Asked| {
         let topic = asked.field("topic");
-        if asked.code != RequestCode::GetRouteinfoByTopic || topic == "unknown" {
+        let is_cluster = asked.code == RequestCode::GetBrokerClusterInfo;
+        if !is_cluster && (asked.code != RequestCode::GetRouteinfoByTopic || topic == "unknown") {
             return Answer::refuse(reply_codes::TOPIC_NOT_EXIST, "no route");
         }
         let queues = if topic == "TBW102" { 8 } else { 2 };
@@ -163,6 +179,16 @@ pub(crate) async fn names(env: &Env, brokers: Vec<(&'static str, String)>) -> Re
         let datas = list(&|(name, address)| {
             format!(r#"{{"brokerAddrs":{{"0":"{address}"}},"brokerName":"{name}","cluster":"c"}}"#)
         });
+        if is_cluster {
+            let names: Vec<&str> = brokers.iter().map(|(name, _)| *name).collect();
+            let table = list(&|(name, address)| {
+                format!(r#""{name}":{{"brokerAddrs":{{"0":"{address}"}},"brokerName":"{name}"}}"#)
+            });
+            let clusters = format!(r#"{{"c":{names:?}}}"#);
+            return Answer::body(format!(
+                r#"{{"brokerAddrTable":{{{table}}},"clusterAddrTable":{clusters}}}"#
+            ));
+        }
         let shares = list(&|(name, _)| {
             format!(
                 r#"{{"brokerName":"{name}","perm":6,"readQueueNums":{queues},"writeQueueNums":{queues}}}"#
@@ -185,6 +211,9 @@ impl Call for Shared {
                 continue;
             }
             let Some(asked) = self.remember(&frame) else { continue };
+            if asked.code == RequestCode::HeartBeat {
+                *self.client.lock() = Some(peer.clone());
+            }
             let mut answer = (self.script)(&asked);
             if let Answer::Default = answer {
                 answer = self.healthy(&asked);
