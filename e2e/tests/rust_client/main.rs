@@ -1,7 +1,9 @@
 //! What a user of the Rust client sees, against the reference and against the binary.
 #![allow(clippy::disallowed_methods, reason = "drives real processes and clocks")]
 
+mod administering;
 mod consuming;
+mod examples;
 mod managing;
 mod measuring;
 mod sending;
@@ -36,7 +38,7 @@ fn main() -> Result<ExitCode> {
     // RUST_LOG=client=debug shows what the clients do.
     let filter = tracing_subscriber::EnvFilter::from_default_env();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let steady: [(&str, Case); 16] = cases![
+    let steady: [(&str, Case); 22] = cases![
         sending::messages_arrive_as_sent,
         sending::batches_and_oneway,
         sending::invalid_messages_are_refused,
@@ -52,6 +54,12 @@ fn main() -> Result<ExitCode> {
         consuming::pulling_seeks_and_commits,
         managing::topics_are_created_described_deleted,
         managing::commands_print_json_lines,
+        administering::topics_by_command,
+        administering::groups_by_command,
+        administering::offsets_by_command,
+        administering::brokers_by_command,
+        administering::messages_by_command,
+        examples::examples_run,
         measuring::bench_through_the_sdk,
     ];
     // These end and start their server, one at a time.
