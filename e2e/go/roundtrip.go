@@ -132,6 +132,10 @@ func consume(r *run) error {
 	}
 	r.await(fmt.Sprintf("%d distinct messages", expect),
 		func() bool { return int(atomic.LoadInt32(&distinct)) >= expect })
+	// What a listener has taken is committed only when it has returned; shutting down does not wait.
+	r.await("commits", func() bool {
+		return r.text("filter", "*") != "*" || started.GetOffsetDiffMap()[r.topic()] == 0
+	})
 	r.result("overlaps", atomic.LoadInt32(&overlaps))
 	return started.Shutdown()
 }

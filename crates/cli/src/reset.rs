@@ -52,16 +52,11 @@ pub(crate) async fn run(
     if args.dry_run {
         return Ok(());
     }
-    let steps: Vec<OffsetReset> =
-        plan.into_iter().filter(|step| step.from != Some(step.to)).collect();
-    if steps.is_empty() {
-        output.note("nothing changes: the group is there");
-        return Ok(());
-    }
-    let queues = steps.len();
+    // Queues that are there already too: their members may have gone on without having committed.
+    let queues = plan.len();
     let what = format!("moves group {} in {queues} queues of topic {}", args.group, args.topic);
     args.confirm.loss(output, what).await?;
-    Ok(admin.apply_reset(&args.group, &steps).await?)
+    Ok(admin.apply_reset(&args.group, &plan).await?)
 }
 
 fn print(plan: &[OffsetReset], format: Format, output: &mut Output) -> std::io::Result<()> {

@@ -1,6 +1,6 @@
 //! The HTTP port over real sockets: what it serves, and what hostile peers get.
-#![allow(clippy::unwrap_used, reason = "also in helpers")]
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,11 +25,13 @@ impl Pages for Fixed {
 }
 
 async fn start(env: &Env) -> Web {
-    Web::start(env.clone(), "127.0.0.1:0".parse().unwrap(), Arc::new(Fixed)).await.unwrap()
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    Web::start(env.clone(), any, Arc::new(Fixed)).await.expect("loopback has a free port")
 }
 
 async fn connect(env: &Env, web: &Web) -> TcpStream {
-    env.net.connect(web.local_addr(), Duration::from_secs(10)).await.unwrap()
+    let connected = env.net.connect(web.local_addr(), Duration::from_secs(10)).await;
+    connected.expect("the port is open")
 }
 
 /// Sends `request` and returns all that comes until the other side closes; nothing if it resets.

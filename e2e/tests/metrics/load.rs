@@ -89,8 +89,8 @@ fn load(broker: SocketAddr) -> Result<Connection> {
     let mut parked = Connection::open(broker, LIMIT)?;
     heartbeat(&mut parked)?;
     parked.send_header(&pull_header(1, 0, 32, Some(20_000), 77), &[])?;
-    // One that finds nothing is answered behind it in the same connection's order of reading.
-    good_or(pull(&mut connection, 2, 0, 1, None)?, 19)?;
+    // One behind it on the same connection: when it is answered, the first one waits.
+    good_or(pull(&mut parked, 2, 0, 1, None)?, 19)?;
     good(send(&mut connection, "", 1)?)?;
     good(parked.answer_to(77)?)?;
     // A message that is given up.

@@ -17,6 +17,7 @@ mod same;
 use load::Metered;
 
 type Case = fn(&Metered) -> Result<()>;
+type OwnCase = fn() -> Result<()>;
 
 const SAME: [(&str, Case); 4] = [
     ("names_labels_and_bounds", same::names_labels_and_bounds),
@@ -25,9 +26,7 @@ const SAME: [(&str, Case); 4] = [
     ("requests", same::requests),
 ];
 
-type Own = fn() -> Result<()>;
-
-const OWN: [(&str, Own); 3] = [
+const OWN: [(&str, OwnCase); 3] = [
     ("health_says_why_not", own::health_says_why_not),
     ("json_logs_and_floods", own::json_logs_and_floods),
     ("taken_port_ends_the_start", own::taken_port_ends_the_start),

@@ -38,6 +38,8 @@ fn wait_until(what: &str, mut ready: impl FnMut() -> Result<bool>) -> Result<()>
 pub(crate) fn health_says_why_not() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let mut server = Server::start(&binary()?, &dir.path().join("good"), Settings::new())?;
+    // Name servers know it a moment before all of it has started.
+    wait_until("readiness", || Ok(get(server.web(), "/health/ready")?.status == 200))?;
     for path in ["/health", "/health/live", "/health/ready"] {
         let answer = get(server.web(), path)?;
         let body: Value = serde_json::from_str(&answer.body)?;
@@ -61,7 +63,10 @@ pub(crate) fn health_says_why_not() -> Result<()> {
     // The smallest share that may be asked for: every disk is fuller than this.
     let full = settings(&[("diskSpaceWarningLevelRatio", "1")]);
     let server = Server::start(&binary()?, &dir.path().join("full"), full)?;
-    wait_until("full disk", || Ok(get(server.web(), "/health/ready")?.status == 503))?;
+    wait_until("full disk", || {
+        let ready = get(server.web(), "/health/ready")?;
+        Ok(ready.body.contains("disk_full") && !ready.body.contains("starting"))
+    })?;
     let ready = get(server.web(), "/health/ready")?;
     let body: Value = serde_json::from_str(&ready.body)?;
     let problem = &body["problems"][0];

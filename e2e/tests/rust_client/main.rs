@@ -24,8 +24,9 @@ use parking_lot::Mutex;
 
 /// One second for each of the 18 levels: retries come quickly.
 const DELAY_LEVELS: &str = "1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s 1s";
-/// Far above what any wait takes; a wait that reaches it has failed.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Far above what any wait takes, which is 20 s for a pull that the reference holds; a wait that reaches
+/// it has failed.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 type Case = for<'a> fn(&'a Context) -> LocalBoxFuture<'a, Result<()>>;
 

@@ -46,6 +46,9 @@ const TAKEN: [&str; 24] = [
 /// Labels of what the store is on.
 const STORAGE: [(&str, &str); 2] = [("storage_type", "local"), ("storage_medium", "disk")];
 
+/// Writes one sample of what came into a topic, with these labels.
+type Write<'w> = &'w mut dyn FnMut(&[(&str, &str)], &Incoming);
+
 /// Whether a group is the system's own.
 pub(super) fn is_system_group(group: &str) -> bool {
     group.len() >= 12 && group.as_bytes()[..12].eq_ignore_ascii_case(b"CID_RMQ_SYS_")
@@ -54,9 +57,6 @@ pub(super) fn is_system_group(group: &str) -> bool {
 fn text(flag: bool) -> &'static str {
     if flag { "true" } else { "false" }
 }
-
-/// Writes what came in under some labels.
-type WriteIncoming<'a> = dyn FnMut(&[(&str, &str)], &Incoming) + 'a;
 
 impl Broker {
     /// Adds everything that this broker tells monitoring systems to a page, on a thread that may wait for the device.
@@ -143,7 +143,7 @@ impl Broker {
             Some((topic.config.topic_name.as_str(), topic.system, traffic))
         });
         let all: Vec<_> = counted.chain([(OTHER, false, others)]).collect();
-        let each = |write: &mut WriteIncoming<'_>| {
+        let each = |write: Write<'_>| {
             for (topic, system, traffic) in &all {
                 for kind in MessageType::ALL {
                     let labels = [

@@ -80,6 +80,8 @@ final class Run {
     /** Starts where {@code from} says: {@code first}, {@code last} or milliseconds of a time. */
     DefaultMQPushConsumer consumer(String group) {
         DefaultMQPushConsumer consumer = quick(new DefaultMQPushConsumer(group));
+        // What a listener has taken is committed only when it has returned: shutting down waits for it.
+        consumer.setAwaitTerminationMillisWhenShutdown(10_000);
         String from = text("from", "first");
         if (from.equals("first")) {
             consumer.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
