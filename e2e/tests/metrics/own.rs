@@ -71,7 +71,8 @@ pub(crate) fn health_says_why_not() -> Result<()> {
     let body: Value = serde_json::from_str(&ready.body)?;
     let problem = &body["problems"][0];
     ensure!(body["status"] == "DOWN" && problem["reason"] == "disk_full", "{ready:?}");
-    ensure!(problem["detail"].as_str().is_some_and(|text| text.contains('%')), "{ready:?}");
+    let detail = problem["detail"].as_str().unwrap_or_default();
+    ensure!(detail.contains("diskSpaceWarningLevelRatio"), "names the key: {ready:?}");
     let live = get(server.web(), "/health")?;
     ensure!(live.status == 200 && live.body.contains("disk_full"), "{live:?}");
     Ok(())
@@ -96,12 +97,9 @@ pub(crate) fn json_logs_and_floods() -> Result<()> {
         page.value("apogee_net_faulted_total", &[("listener", "broker")])
     };
     wait_until("500 faults", || Ok(faulted()? == Some(GARBAGE as f64)))?;
-    let suppressed = Scrape::fetch(server.web(), "/metrics")?;
-    let suppressed = suppressed.value("apogee_log_lines_suppressed_total", &[])?.unwrap_or(0.0);
     let log = std::fs::read_to_string(server.log_file())?;
     let lines: Vec<&str> = log.lines().filter(|line| line.contains("connection closed")).collect();
-    ensure!(lines.len() <= 20 * seconds, "{} lines in {seconds} s", lines.len());
-    ensure!(lines.len() + suppressed as usize == GARBAGE, "{} + {suppressed}", lines.len());
+    ensure!(lines.len() <= seconds, "{} lines in {seconds} s", lines.len());
     for line in log.lines().filter(|line| line.contains("level") || line.starts_with('{')) {
         let line: Value = serde_json::from_str(line).with_context(|| line.to_owned())?;
         for key in ["timestamp", "level", "message", "target"] {
