@@ -396,6 +396,13 @@ pub fn ok_to(out: &mut Replies, to: ReplyTo) {
     FrameWriter::response(out.head(), to, code::SUCCESS).finish(&[]);
 }
 
+/// As [`header`], for a request that is answered later.
+pub fn header_to<'a>(out: &mut Replies, to: ReplyTo, header: &impl Header<'a>) {
+    let mut writer = FrameWriter::response(out.head(), to, code::SUCCESS);
+    header.encode(&mut writer);
+    writer.finish(&[]);
+}
+
 /// Answers a request with success and a response header, unless it is one-way.
 pub fn header<'a>(out: &mut Replies, frame: &Frame<'_>, header: &impl Header<'a>) {
     header_and_body(out, frame, header, &[]);

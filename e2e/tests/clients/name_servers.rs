@@ -23,7 +23,9 @@ pub(crate) fn one_killed(context: &Context) -> Result<()> {
     let mut pair = Pair::start(context.shared.peer(), &dir.join("pair"))?;
     let (namesrv, stop) = (pair.namesrvs(), dir.join("stop"));
     let stop_argument = stop.display().to_string();
-    let args = [("namesrv", &*namesrv), ("stop", &*stop_argument), ("limit", "110")];
+    // One sender, since this is about name servers and other cases run beside; `stop` ends it long before.
+    let args =
+        [("namesrv", &*namesrv), ("stop", &*stop_argument), ("senders", "1"), ("limit", "600")];
     let broker = pair.broker();
     let start =
         |name, args: &[Arg<'_>]| context.start_of(context.library, broker, (name, name), &[], args);

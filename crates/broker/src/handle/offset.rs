@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use store::{Get, Queue, Want};
+use store::{Get, Got, GotStatus, Queue, ReadError, Want};
+use wire::frame::ReplyTo;
 use wire::header::{
     OffsetResponse, QueryConsumerOffsetHeader, QueueHeader, UpdateConsumerOffsetHeader,
 };
@@ -13,6 +14,9 @@ use crate::Broker;
 use crate::offset::Committed;
 use crate::reply::{self, Refusal};
 
+/// The first record of a queue.
+const FIRST: Want = Want { max_messages: 1, max_bytes: 1 };
+
 /// 14: where a group goes on. A group that has never committed starts at 0 while the queue's first message is still
 /// recent; otherwise the client decides by its own policy.
 pub(crate) fn query(
@@ -21,6 +25,9 @@ pub(crate) fn query(
     header: &QueryConsumerOffsetHeader<'_>,
     out: &mut Replies,
 ) -> Result<(), Refusal> {
+    if frame.is_oneway() {
+        return Ok(());
+    }
     let (topic, group) = (header.topic.to_str(), header.consumer_group.to_str());
     if let Some(offset) = broker.offsets.query(&topic, &group, header.queue_id) {
         reply::header(out, frame, &OffsetResponse { offset });
@@ -29,13 +36,51 @@ pub(crate) fn query(
     if header.set_zero_if_not_found == Some(false) {
         return Err(Refusal::NoOffset(false));
     }
-    let queue = find_queue(broker, &header.topic, header.queue_id);
-    let from_start = queue.is_none_or(|queue| queue.min_offset() == 0 && is_recent(broker, &queue));
-    if !from_start {
+    let Some(queue) = find_queue(broker, &header.topic, header.queue_id) else {
+        reply::header(out, frame, &OffsetResponse { offset: 0 });
+        return Ok(());
+    };
+    if queue.min_offset() != 0 {
         return Err(Refusal::NoOffset(true));
     }
-    reply::header(out, frame, &OffsetResponse { offset: 0 });
+    match broker.store.get(&queue, 0, FIRST, &|_| true)? {
+        Get::Ready(got) => answer_start(broker, frame.reply_to(), Ok(got), out),
+        // To guess would make the group skip what is there.
+        Get::Cold(_) => {
+            let (broker, to) = (broker.clone(), frame.reply_to());
+            out.later(Box::pin(async move {
+                let mut out = Replies::default();
+                let got = first(&broker, &queue).await;
+                answer_start(&broker, to, got, &mut out);
+                out
+            }));
+        }
+    }
     Ok(())
+}
+
+/// Where a group starts that has never committed, by the first record of the queue.
+fn answer_start(broker: &Broker, to: ReplyTo, got: Result<Got, ReadError>, out: &mut Replies) {
+    match got {
+        Ok(got) if is_recent(broker, &got) => {
+            reply::header_to(out, to, &OffsetResponse { offset: 0 });
+        }
+        Ok(_) => reply::refuse_to(out, to, &Refusal::NoOffset(true)),
+        Err(error) => reply::refuse_to(out, to, &error.into()),
+    }
+}
+
+/// The first record of a queue, however long that takes.
+async fn first(broker: &Broker, queue: &Arc<Queue>) -> Result<Got, ReadError> {
+    loop {
+        let got = match broker.store.get(queue, 0, FIRST, &|_| true)? {
+            Get::Ready(got) => return Ok(got),
+            Get::Cold(cold) => cold.await?,
+        };
+        if got.status != GotStatus::Again {
+            return Ok(got);
+        }
+    }
 }
 
 /// 15: a group has consumed up to an offset.
@@ -75,9 +120,7 @@ pub(crate) fn min(broker: &Broker, frame: &Frame<'_>, header: &QueueHeader<'_>, 
 
 /// Whether the first message of a queue is likely to be in memory still: it lies within 40 % of the memory behind the
 /// end of the log (`accessMessageInMemoryMaxRatio`). An empty queue counts as recent.
-fn is_recent(broker: &Broker, queue: &Arc<Queue>) -> bool {
-    let want = Want { max_messages: 1, max_bytes: 1 };
-    let Ok(Get::Ready(got)) = broker.store.get(queue, 0, want, &|_| true) else { return false };
+fn is_recent(broker: &Broker, got: &Got) -> bool {
     let Some(slice) = got.slices.first() else { return got.max == 0 };
     let Ok(view) = RecordView::parse(slice) else { return false };
     let behind = broker.store.watermarks().appended.saturating_sub(view.physical_offset());
