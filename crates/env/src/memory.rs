@@ -12,8 +12,8 @@ use crate::limits;
 /// The key that sets the sum of all pools.
 pub const KEY: &str = "memoryLimitBytes";
 
-/// Holds up to this many bytes may use all of a pool, larger ones only [`LARGE_SHARE`] of it: who
-/// sends little gets on beside those who send much.
+/// Holds up to this many bytes may use all of a pool, larger ones only three quarters of it: who sends
+/// little gets on beside those who send much.
 pub const SMALL_BYTES: usize = 16 << 10;
 
 /// Share of a pool that holds above [`SMALL_BYTES`] may use: three in four.
@@ -127,7 +127,7 @@ impl Pool {
         self.check_below(bytes, self.limit)
     }
 
-    /// The same for what may use [`LARGE_SHARE`] only: what is large, or may wait for long.
+    /// The same for what may use three quarters only: what is large, or may wait for long.
     ///
     /// # Errors
     /// When they do not.
