@@ -93,10 +93,10 @@ impl Target {
     }
 
     fn round(&self) -> Option<impl Future<Output = ()> + use<>> {
-        let wanted = self.wanted.fetch_add(1, Ordering::AcqRel) + 1;
+        let wanted = self.wanted.fetch_add(1, Ordering::SeqCst) + 1;
         self.wake.notify_one();
         let mut done = self.done.subscribe();
-        if self.silent.load(Ordering::Acquire) {
+        if self.silent.load(Ordering::SeqCst) {
             return None;
         }
         Some(async move {
@@ -109,7 +109,7 @@ impl Target {
     fn note(&self, outcome: Result<(), String>) {
         let silent = outcome.is_err();
         self.accepted.store(!silent, Ordering::Relaxed);
-        let was_silent = self.silent.swap(silent, Ordering::AcqRel);
+        let was_silent = self.silent.swap(silent, Ordering::SeqCst);
         match outcome {
             Ok(()) if was_silent => tracing::info!(namesrv = self.addr, "registered again"),
             Err(error) if !was_silent => {
@@ -117,6 +117,11 @@ impl Target {
             }
             Ok(()) | Err(_) => {}
         }
+    }
+
+    /// Lets those go on who wait for the round `wanted` or one before.
+    fn release(&self, wanted: u64) {
+        self.done.send_modify(|done| *done = wanted.max(*done));
     }
 
     /// Registers until told to stop, then says farewell.
@@ -132,7 +137,8 @@ impl Target {
             };
             if outcome.is_none() {
                 self.note(Err(format!("no answer for {PATIENCE:?}")));
-                self.done.send_replace(wanted);
+                // Who has come since then waits for this attempt as well; who comes later sees that it is silent.
+                self.release(self.wanted.load(Ordering::SeqCst));
             }
             let outcome = match outcome {
                 Some(outcome) => outcome,
@@ -146,7 +152,7 @@ impl Target {
                 Err(_) => RETRY,
             };
             self.note(outcome);
-            self.done.send_replace(wanted);
+            self.release(wanted);
             tokio::select! {
                 () = self.wake.notified() => {}
                 () = clock.sleep(period) => {}

@@ -4,6 +4,7 @@ mod admin;
 mod disk;
 mod memory;
 mod page;
+mod register;
 mod reply_message;
 mod reset;
 mod send;
@@ -42,10 +43,10 @@ impl Fixture {
 
     fn with(settings: BrokerSettings) -> Fixture {
         let env = Env { disk: Disk::mem(), ..Env::real() };
-        Fixture::over(env, StoreSettings::test_min("/store"), settings)
+        Fixture::over(env, StoreSettings::test_min("/store"), settings, "")
     }
 
-    fn over(env: Env, store: StoreSettings, settings: BrokerSettings) -> Fixture {
+    fn over(env: Env, store: StoreSettings, settings: BrokerSettings, namesrv: &str) -> Fixture {
         let path = Path::new(SETTINGS_FILE);
         env.disk.create(path).unwrap().write_at(b"# mine\n", 0).unwrap();
         let store = Store::open(env.clone(), store).unwrap();
@@ -53,7 +54,7 @@ impl Fixture {
         let deps = Deps {
             store: store.clone(),
             client: net::Client::new(env.clone(), "test", handler, limits),
-            namesrv: String::new(),
+            namesrv: namesrv.to_owned(),
             advertised: SocketAddr::from(([127, 0, 0, 1], 10911)),
             settings_file: Some(SettingsFile::new(env.disk.clone(), path.to_owned())),
         };

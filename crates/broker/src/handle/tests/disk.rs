@@ -9,7 +9,7 @@ fn faulty(change: impl FnOnce(&mut StoreSettings)) -> Fixture {
     let env = Env { disk: Disk::fault(1, FaultPlan::default()), ..Env::real() };
     let mut settings = StoreSettings::test_min("/store");
     change(&mut settings);
-    Fixture::over(env, settings, BrokerSettings::default())
+    Fixture::over(env, settings, BrokerSettings::default(), "")
 }
 
 /// Sends one message with a body of 1 KiB; code and remark of the answer.
