@@ -24,6 +24,9 @@ type traffic struct {
 	deliveries int
 }
 
+// How far sending may be ahead of what has arrived: the consumer must catch up in the time there is.
+const maxAhead = 10_000
+
 // Sends and receives without pause while the server comes and goes. Prints ACKED n lines; when the
 // file stop appears, stops sending, waits until everything acknowledged has arrived, and prints
 // what is missing or arrived elsewhere than acknowledged.
@@ -43,6 +46,10 @@ func load(r *run) error {
 		go func(i int) {
 			defer senders.Done()
 			for n := 0; !exists(r.text("stop", "")) && !r.expired(); n++ {
+				if acked, received := t.progress(); acked-received > maxAhead {
+					time.Sleep(5 * time.Millisecond)
+					continue
+				}
 				t.send(started, fmt.Sprintf("s%d-%d", i, n))
 			}
 		}(i)

@@ -12,14 +12,15 @@ use crate::BrokerSettings;
 /// name server, whose answer may take two minutes here: the broker would not start.
 #[tokio::test]
 async fn a_silent_name_server_holds_up_nobody() {
-    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let namesrv = silent.local_addr().unwrap().to_string();
     let env = Env { disk: Disk::mem(), ..Env::real() };
+    let silent = env.net.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let namesrv = silent.local_addr().unwrap().to_string();
+    let clock = env.clock.clone();
     let settings = BrokerSettings { register_timeout_ms: 120_000, ..BrokerSettings::default() };
     let store = StoreSettings::test_min("/store");
     let fixture = Fixture::over(env, store, settings, &namesrv);
     let (_connection, _) = silent.accept().await.unwrap();
-    let registered = tokio::time::timeout(Duration::from_secs(60), fixture.broker.registered());
+    let registered = clock.timeout(Duration::from_secs(60), fixture.broker.registered());
     assert!(registered.await.is_ok(), "it waits for the name server");
     fixture.end().await;
 }

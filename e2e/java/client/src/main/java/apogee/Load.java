@@ -26,6 +26,9 @@ import org.apache.rocketmq.common.message.Message;
  * arrived, and prints what is missing or arrived elsewhere than acknowledged.
  */
 public final class Load {
+    /** How far sending may be ahead of what has arrived: the consumer must catch up in the time there is. */
+    private static final int MAX_AHEAD = 10_000;
+
     private final Run run;
     private final Path stop;
     private final Map<String, String> acked = new ConcurrentHashMap<>();
@@ -68,6 +71,10 @@ public final class Load {
             String name = "s" + i;
             senders[i] = new Thread(() -> {
                 for (int n = 0; !Files.exists(stop) && !run.expired(); n++) {
+                    if (acked.size() - places.size() > MAX_AHEAD) {
+                        pause(5);
+                        continue;
+                    }
                     send(producer, name + "-" + n);
                 }
             });
@@ -96,11 +103,15 @@ public final class Load {
         } catch (Exception e) {
             // Unknown outcome: the message may or may not arrive.
             failures.incrementAndGet();
-            try {
-                Thread.sleep(20);
-            } catch (InterruptedException interrupted) {
-                Thread.currentThread().interrupt();
-            }
+            pause(20);
+        }
+    }
+
+    private static void pause(long ms) {
+        try {
+            Thread.sleep(ms);
+        } catch (InterruptedException interrupted) {
+            Thread.currentThread().interrupt();
         }
     }
 
