@@ -147,8 +147,8 @@ impl Stats {
 
     /// So much was stored in topics.
     pub fn stored(&self, appended: &Appended, now: Duration) {
-        let mut topics = self.stored.lock();
         let amounts = appended.amounts();
+        let mut topics = self.stored.lock();
         // Most batches are of one topic, and its queues come one after the other.
         for same in amounts.chunk_by(|one, next| one.0.topic() == next.0.topic()) {
             let topic = same[0].0.topic();

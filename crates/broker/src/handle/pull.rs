@@ -50,7 +50,7 @@ pub(crate) fn pull(
     started: Duration,
     out: &mut Replies,
 ) -> Result<(), Refusal> {
-    let pull = Pull { started, ..check(broker, peer, frame, header)? };
+    let pull = check(broker, peer, frame, header, started)?;
     if let Some(offset) = pull.take_reset() {
         // What the client would commit with this pull is where it was before the reset.
         pull.answer_reset(offset, out);
@@ -87,6 +87,7 @@ fn check(
     peer: &Peer,
     frame: &Frame<'_>,
     header: &PullHeader<'_>,
+    started: Duration,
 ) -> Result<Pull, Refusal> {
     let settings = broker.settings();
     let is_lite = header.sys_flag & flags::LITE_PULL != 0;
@@ -118,7 +119,7 @@ fn check(
         broker: broker.clone(),
         to: frame.reply_to(),
         code: frame.code,
-        started: Duration::ZERO,
+        started,
         held: false,
         queue,
         offset: u64::try_from(header.queue_offset).unwrap_or(0),
