@@ -156,10 +156,13 @@ async fn set(
         return Ok(());
     }
     Change::print(&changes, format, output)?;
-    if args.dry_run {
+    if !args
+        .confirm
+        .go_ahead(args.dry_run, output, format_args!("changes the settings of broker {broker}"))
+        .await?
+    {
         return Ok(());
     }
-    args.confirm.change(output, format_args!("changes the settings of broker {broker}")).await?;
     let after = admin.change_broker_settings(&args.broker, &args.settings).await?.value;
     if let Some((key, value)) =
         args.settings.iter().find(|(key, value)| after.get(key) != Some(value))

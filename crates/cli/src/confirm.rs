@@ -18,13 +18,21 @@ pub(crate) struct Confirm {
 }
 
 impl Confirm {
-    /// Before a change: asks at a terminal. `what` completes "this …".
-    pub(crate) async fn change(
+    /// Before a change that was shown: whether to make it, which a dry run never does. Asks at a terminal; `what`
+    /// completes "this …".
+    pub(crate) async fn go_ahead(
         self,
+        dry_run: bool,
         output: &mut Output,
         what: impl fmt::Display,
-    ) -> anyhow::Result<()> {
-        if self.yes || !std::io::stdin().is_terminal() { Ok(()) } else { ask(output, what).await }
+    ) -> anyhow::Result<bool> {
+        if dry_run {
+            return Ok(false);
+        }
+        if !self.yes && std::io::stdin().is_terminal() {
+            ask(output, what).await?;
+        }
+        Ok(true)
     }
 
     /// Before something is lost: asks at a terminal, and refuses where there is none.

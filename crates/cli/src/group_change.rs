@@ -136,10 +136,13 @@ pub(crate) async fn update(
         return Ok(());
     }
     Change::print(&changes, format, output)?;
-    if args.dry_run {
+    if !args
+        .confirm
+        .go_ahead(args.dry_run, output, format_args!("changes group {}", args.group))
+        .await?
+    {
         return Ok(());
     }
-    args.confirm.change(output, format_args!("changes group {}", args.group)).await?;
     let mut tally = Tally::default();
     for (address, group) in changed {
         tally.add(address, admin.create_group(&group, Target::Broker(address.to_string())).await);

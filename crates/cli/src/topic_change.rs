@@ -134,10 +134,13 @@ pub(crate) async fn update(
         return Ok(());
     }
     Change::print(&changes, format, output)?;
-    if args.dry_run {
+    if !args
+        .confirm
+        .go_ahead(args.dry_run, output, format_args!("changes topic {}", args.topic))
+        .await?
+    {
         return Ok(());
     }
-    args.confirm.change(output, format_args!("changes topic {}", args.topic)).await?;
     let mut tally = Tally::default();
     for (address, spec) in changed {
         tally.add(address, admin.create_topic(&spec, Target::Broker(address.to_string())).await);
