@@ -115,7 +115,9 @@ impl Stored {
 }
 
 impl IndexFile {
-    /// Creates the file, after the full one that ends with `before`.
+    /// Creates the file, after the full one that ends with `before`. Its header is on the disk before any
+    /// item: without it the reference, taking over after a kill, would keep the file as one that follows
+    /// nothing, and add keys again that older files hold.
     pub(super) fn create(
         disk: &Disk,
         path: PathBuf,
@@ -124,9 +126,11 @@ impl IndexFile {
     ) -> io::Result<IndexFile> {
         let file = disk.create(&path)?;
         file.set_len(file_bytes(layout))?;
-        let head = Head::first(before);
-        let slots = Slots::new(layout.slots, false);
-        Ok(IndexFile { file, path, layout, head, slots, buffered: Vec::new(), changed: false })
+        let (slots, buffered) = (Slots::new(layout.slots, false), Vec::new());
+        let head = Head::default();
+        let mut index = IndexFile { file, path, layout, head, slots, buffered, changed: false };
+        index.restart(before)?;
+        Ok(index)
     }
 
     /// Opens a file. Without `slots_valid`, or where it goes on behind `log_end`, its slots are made again
@@ -220,8 +224,10 @@ impl IndexFile {
     }
 
     /// Makes the header of a file without items that of a new one, after the full one that ends with `before`.
-    pub(super) fn restart(&mut self, before: Option<(u64, i64)>) {
+    pub(super) fn restart(&mut self, before: Option<(u64, i64)>) -> io::Result<()> {
         self.head = Head::first(before);
+        self.file.write_at(&self.head.encode(), 0)?;
+        self.file.sync_data()
     }
 
     /// Whether the next item goes into a new file.

@@ -100,7 +100,7 @@ impl Index {
                 Some(mut file) => {
                     if file.is_empty() {
                         // Its header may be damaged, and no item says what it should be.
-                        file.restart(files.back().map(IndexFile::ends));
+                        file.restart(files.back().map(IndexFile::ends))?;
                     }
                     files.push_back(file);
                 }

@@ -42,6 +42,38 @@ fn survives_close_and_crash() {
     assert_eq!(crashed.lost(), None);
 }
 
+/// A file that was begun and got no item before a kill says where it goes on, also when one without a
+/// header was found (as versions before this test left it): otherwise Java, which keeps such a file and
+/// derives the end of the log again, adds keys that the file before holds.
+#[test]
+fn a_file_without_items_says_what_it_follows() {
+    let disk = Disk::mem();
+    let index = open(&disk, 0, true);
+    for n in 0..15u64 {
+        index.staging().add(700 + n, 5_000 + n as i64, &[1]);
+    }
+    index.write_out().unwrap();
+    let path = Path::new("/i/30000101000000000");
+    let before = index.files.lock().back().map(IndexFile::ends);
+    assert_eq!(before, Some((714, 5_014)));
+    let head = || {
+        let mut head = [0; 40];
+        disk.open(path).unwrap().read_exact_at(&mut head, 0).unwrap();
+        head
+    };
+    let follows = {
+        let longs = [5_014_i64, 5_014, 714, 714].map(i64::to_be_bytes);
+        let ints = [0_i32, 1].map(i32::to_be_bytes);
+        [longs.concat(), ints.concat()].concat()
+    };
+    IndexFile::create(&disk, path.to_owned(), LAYOUT, before).unwrap();
+    assert_eq!(head(), *follows);
+    index.close().unwrap();
+    disk.open(path).unwrap().write_at(&[0; 40], 0).unwrap();
+    open(&disk, 1_000, false);
+    assert_eq!(head(), *follows);
+}
+
 /// Names are UTC times in order, also within one millisecond.
 #[test]
 fn names() {
