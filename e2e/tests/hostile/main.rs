@@ -1,5 +1,5 @@
 //! Peers that would use up the server: connections with garbage, more large requests than there is
-//! memory for, a small machine. Against the binary alone: the reference has no such bounds.
+//! memory for, a small machine, a disk that others use. Against the binary alone: the reference has no such bounds.
 //!
 //! `APOGEE_HOSTILE_PERCENT` is the share of the stated counts that is run (default 5).
 #![allow(clippy::disallowed_methods, reason = "drives real sockets and clocks")]
@@ -16,6 +16,7 @@ use apogee_e2e::java::Settings;
 use apogee_e2e::peer::Peer;
 use apogee_e2e::{apogee, usage};
 
+mod busy_disk;
 mod garbage;
 mod many_files;
 mod small_machine;
@@ -31,10 +32,11 @@ const LARGE_SLACK_BYTES: u64 = 32 << 20;
 
 type Case = fn(&Path, u32) -> Result<()>;
 
-const CASES: [(&str, Case); 4] = [
+const CASES: [(&str, Case); 5] = [
     ("100_000_connections_with_garbage", garbage::connections),
     ("10_000_parallel_sends_of_4_mib", storm::parallel_sends),
     ("5_gib_in_a_group_of_256_mib", small_machine::consumes_cold),
+    ("20_000_sends_a_second_beside_a_writer_of_2_gib", busy_disk::beside_a_writer),
     ("open_files_of_a_log_of_1_500_files", many_files::open_files),
 ];
 

@@ -33,6 +33,11 @@ pub(crate) enum Work {
     Deliver {
         rate: u32,
     },
+    /// Sends at a rate, while another process fills the page cache of the same file system.
+    BesideWriter {
+        rate: u32,
+        mib: u64,
+    },
     /// Memory of an idle broker.
     Idle,
     /// From the start of the process to its first accepted message.
@@ -218,6 +223,14 @@ pub(crate) const ROWS: &[Row] = &[
             line(Figure::P50, Goal::AtMost(150.0), Goal::Open),
             line(Figure::P999, Goal::AtMost(2000.0), Goal::Open),
         ],
+        default: true,
+    },
+    Row {
+        name: "beside-writer",
+        title: "send at 20,000/s, 1 KiB, while another process writes 2 GiB",
+        work: Work::BesideWriter { rate: 20_000, mib: 2048 },
+        sync: false,
+        lines: &[line(Figure::P999, Goal::AtMost(50_000.0), Goal::Open)],
         default: true,
     },
     Row {

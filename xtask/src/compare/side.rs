@@ -145,15 +145,20 @@ impl Runner {
 
     /// The disk alone, for rows that are set against it.
     pub(crate) fn disk(&self, row: &Row) -> Result<DiskReport> {
-        let json = tempfile::NamedTempFile::new()?;
         let mib = match row.work {
             Work::Sustained => self.disk_bytes >> 20,
             _ => 0,
         };
+        self.use_disk(2, mib)
+    }
+
+    /// Appends with a sync each for some seconds, and writes a file that is left to the kernel.
+    fn use_disk(&self, seconds: u32, mib: u64) -> Result<DiskReport> {
+        let json = tempfile::NamedTempFile::new()?;
         let mut command = Command::new(&self.generator);
-        command.args(["disk", "--seconds", "2", "--dir"]).arg(&self.work);
-        command.args(["--write-mib", &mib.to_string()]);
-        finish(command.arg("--json").arg(json.path()), |_| Ok(()))?;
+        let (seconds, mib) = (seconds.to_string(), mib.to_string());
+        command.args(["disk", "--seconds", &seconds, "--write-mib", &mib, "--dir"]);
+        finish(command.arg(&self.work).arg("--json").arg(json.path()), |_| Ok(()))?;
         Ok(serde_json::from_slice(&fs::read(json.path())?)?)
     }
 
@@ -222,6 +227,8 @@ impl Runner {
     fn load(&self, row: &Row, target: &Target, warmup: f64) -> Result<Sample> {
         let window = match row.work {
             Work::Sustained => 60.0,
+            // The kernel writes back what the other wrote for about as long as it took to write it.
+            Work::BesideWriter { .. } => 10.0,
             Work::Send { .. } => 4.0,
             _ => 5.0,
         };
@@ -239,7 +246,16 @@ impl Runner {
         self.measure(target, &command, warmup, 0.0)?;
         // What the warm-up left dirty would be written back during the measurement.
         rustix::fs::sync();
-        self.measure(target, &command, window, AGAIN_WARM)
+        thread::scope(|scope| {
+            let writer = match row.work {
+                Work::BesideWriter { mib, .. } => Some(scope.spawn(move || self.use_disk(0, mib))),
+                _ => None,
+            };
+            let sample = self.measure(target, &command, window, AGAIN_WARM)?;
+            let written = writer.map(|writer| writer.join().expect("the writer does not panic"));
+            written.transpose()?;
+            Ok(sample)
+        })
     }
 
     fn send(&self, row: &Row, target: &Target) -> Vec<String> {
@@ -248,6 +264,9 @@ impl Runner {
                 ("send", format!("-c {connections} -f {in_flight} -s {size} -b {batch}"))
             }
             Work::Deliver { rate } => ("deliver", format!("--rate {rate} -c 4 -q 4")),
+            Work::BesideWriter { rate, .. } => {
+                ("send", format!("-c 4 -f 64 -s 1024 --rate {rate} --eager"))
+            }
             _ => ("send", "-c 4 -f 64 -s 1024".to_owned()),
         };
         let words = format!("{mode} {options}");
