@@ -42,7 +42,7 @@ pub enum GotStatus {
     NoMatchedMessage,
     /// The queue is empty and always was.
     NoMessageInQueue,
-    /// The messages from the offset to `next` are gone from the log.
+    /// No message was found up to `next`, as some of them are gone from the log.
     MessageWasRemoving,
     /// The queue has lost the file for this offset; `next` is the start of the following one.
     OffsetFoundNull,
@@ -77,6 +77,14 @@ pub struct Got {
     pub copied: Option<Hold>,
 }
 
+impl Got {
+    /// Nothing found yet.
+    fn new(status: GotStatus, next: u64, min: u64, max: u64) -> Got {
+        let (slices, copied) = (SmallVec::new(), None);
+        Got { status, next, min, max, messages: 0, bytes: 0, slices, copied }
+    }
+}
+
 /// A read that is done, or waits for the device.
 #[derive(Debug)]
 pub enum Get {
@@ -99,8 +107,14 @@ impl Future for ColdGet {
     }
 }
 
-/// A range of the log that holds whole records: offset and length.
-type Pick = (u64, u64);
+/// A range of the log that holds whole records.
+#[derive(Debug, Clone, Copy)]
+struct Pick {
+    at: u64,
+    len: u64,
+    /// Number of records.
+    messages: u32,
+}
 
 /// What was chosen from the consume queue.
 struct Picks {
@@ -125,8 +139,7 @@ impl Inner {
             _ if offset > max => (GotStatus::OffsetOverflowBadly, max),
             _ => (GotStatus::NoMatchedMessage, offset),
         };
-        let slices = SmallVec::new();
-        let got = Got { status, next, min, max, messages: 0, bytes: 0, slices, copied: None };
+        let got = Got::new(status, next, min, max);
         if status != GotStatus::NoMatchedMessage {
             return Ok(Get::Ready(got));
         }
@@ -189,13 +202,14 @@ impl Inner {
                     }
                     let len = u64::from(unit.size);
                     match ranges.last_mut() {
-                        Some((at, before))
-                            if *at + *before == unit.physical
-                                && segments.hold(*at, *before + len) =>
+                        Some(last)
+                            if last.at + last.len == unit.physical
+                                && segments.hold(last.at, last.len + len) =>
                         {
-                            *before += len
+                            last.len += len;
+                            last.messages += 1;
                         }
-                        _ => ranges.push((unit.physical, len)),
+                        _ => ranges.push(Pick { at: unit.physical, len, messages: 1 }),
                     }
                     got.messages += 1;
                     got.bytes += size;
@@ -212,10 +226,10 @@ impl Inner {
     fn slice(&self, segments: &Segments, picks: &mut Picks) -> Result<bool, ReadError> {
         let Picks { ranges, got } = picks;
         let mut rest = &ranges[..];
-        while let Some((first, _)) = rest.first() {
-            let Some(segment) = segments.find(*first) else { break };
+        while let Some(first) = rest.first() {
+            let Some(segment) = segments.find(first.at) else { break };
             let inside = segment.base..segment.end();
-            let inside = rest.iter().take_while(|(at, _)| inside.contains(at)).count();
+            let inside = rest.iter().take_while(|pick| inside.contains(&pick.at)).count();
             let (here, after) = rest.split_at(inside);
             rest = after;
             let Some(map) = self.log.map(segment)? else {
@@ -223,7 +237,7 @@ impl Inner {
                 got.slices.clear();
                 return Ok(false);
             };
-            let cover = |(at, len): &Pick| at - segment.base..at + len - segment.base;
+            let cover = |pick: &Pick| pick.at - segment.base..pick.at + pick.len - segment.base;
             // In the order of the log, unless the queue is damaged.
             let both = |a: Range<u64>, b: Range<u64>| a.start.min(b.start)..a.end.max(b.end);
             let whole = here.iter().map(cover).reduce(both).unwrap_or_default();
@@ -248,17 +262,18 @@ impl Inner {
         let mut hold = Hold::new(&self.env.memory.waiting);
         hold.try_set(got.bytes)?;
         got.copied = Some(hold);
-        for (at, len) in ranges {
+        for Pick { at, len, messages } in ranges {
             match self.log.read(at, len)? {
                 Some(bytes) => got.slices.push(bytes),
-                // Deleted in between: the reader goes on behind it.
+                // Deleted in between: it is left out, and what follows is still there.
                 None => {
-                    got.slices.clear();
-                    (got.messages, got.bytes) = (0, 0);
-                    got.status = GotStatus::MessageWasRemoving;
-                    break;
+                    got.messages -= messages;
+                    got.bytes -= len as usize;
                 }
             }
+        }
+        if got.messages == 0 {
+            got.status = GotStatus::MessageWasRemoving;
         }
         Ok(got)
     }
@@ -290,5 +305,44 @@ impl Inner {
         let Some(bytes) = self.log.read(physical_offset, size)? else { return Ok(None) };
         let valid = wire::record::RecordView::parse(&bytes);
         Ok(valid.is_ok_and(|view| view.physical_offset() == physical_offset).then_some(bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use env::{Disk, Env};
+    use wire::record::RecordView;
+
+    use super::*;
+    use crate::tests::{WANT, send};
+    use crate::{Store, StoreSettings};
+
+    /// A segment that is deleted while a reader thread gets what was picked takes its own messages along and
+    /// no others.
+    #[test]
+    fn what_follows_a_deleted_segment_is_read() {
+        let env = Env { disk: Disk::mem(), ..Env::real() };
+        let store = Store::open(env, StoreSettings::test_min("/s")).unwrap();
+        let queue = store.queue("t", 0);
+        let places: Vec<_> = (0..30).map(|_| send(&store, &queue, &[1; 300])).collect();
+        let left: Vec<u64> =
+            places.iter().filter(|(_, at)| *at >= 4096).map(|(offset, _)| *offset).collect();
+        let inner = &store.inner;
+        let got = Got::new(GotStatus::NoMatchedMessage, 0, 0, queue.max_offset());
+        let mut picks = Picks { ranges: SmallVec::new(), got };
+        assert!(inner.pick(&inner.log.segments(), &queue, WANT, &|_| true, &mut picks).unwrap());
+        inner.log.remove_first().unwrap();
+        let got = inner.read_picks(picks).unwrap();
+        assert_eq!((got.status, got.next), (GotStatus::Found, 30));
+        let mut offsets = Vec::new();
+        for slice in &got.slices {
+            let mut rest = &slice[..];
+            while let Ok(view) = RecordView::parse(rest) {
+                offsets.push(view.queue_offset());
+                rest = &rest[view.size()..];
+            }
+        }
+        assert_eq!((&offsets, got.messages), (&left, left.len() as u32));
+        assert_eq!(got.bytes, got.slices.iter().map(Bytes::len).sum::<usize>());
     }
 }

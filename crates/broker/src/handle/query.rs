@@ -111,13 +111,16 @@ pub(crate) fn earliest_time(
 
 async fn earliest(broker: &Broker, queue: &Arc<Queue>) -> Result<i64, Refusal> {
     let want = Want { max_messages: 1, max_bytes: 1 };
+    let mut at = queue.min_offset();
     loop {
-        let got = match broker.store.get(queue, queue.min_offset(), want, &|_| true)? {
+        let got = match broker.store.get(queue, at, want, &|_| true)? {
             Get::Ready(got) => got,
             Get::Cold(cold) => cold.await?,
         };
         match (got.status, got.slices.first().map(|slice| RecordView::parse(slice))) {
             (GotStatus::Again, _) => {}
+            // A segment was deleted just now, and others follow.
+            (GotStatus::MessageWasRemoving, _) => at = got.next,
             (_, Some(Ok(view))) => return Ok(view.store_timestamp()),
             _ => return Ok(-1),
         }
