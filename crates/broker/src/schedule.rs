@@ -123,7 +123,7 @@ pub async fn run(broker: Broker, stop: Stop) {
 }
 
 /// Delivers everything of one level that is due now.
-async fn deliver(broker: &Broker, level: i32) -> Result<(), Refusal> {
+pub(crate) async fn deliver(broker: &Broker, level: i32) -> Result<(), Refusal> {
     let topic = broker.schedule_topic();
     let Some(queue) = topic.queue(&broker.store, level - 1) else { return Ok(()) };
     loop {
@@ -147,18 +147,15 @@ async fn deliver(broker: &Broker, level: i32) -> Result<(), Refusal> {
             Get::Ready(got) => got,
             Get::Cold(cold) => cold.await?,
         };
+        // Up to the first message that is not due: what lies before it is delivered now, or gone from the log.
+        let next = got.rejected.unwrap_or(got.next);
         match got.status {
             GotStatus::Again => continue,
-            GotStatus::Found => {
-                append(broker, &got.slices).await?;
-                broker.delays.advance(level, from + u64::from(got.messages));
-            }
-            // Units whose records were deleted with their segment.
-            GotStatus::MessageWasRemoving if got.next > from => {
-                broker.delays.advance(level, got.next)
-            }
+            GotStatus::Found => append(broker, &got.slices).await?,
+            GotStatus::MessageWasRemoving if next > from => {}
             _ => return Ok(()),
         }
+        broker.delays.advance(level, next);
     }
 }
 

@@ -63,6 +63,8 @@ pub struct Got {
     pub status: GotStatus,
     /// Queue offset to go on from.
     pub next: u64,
+    /// Queue offset of the first message that the filter did not take, if it came to one.
+    pub rejected: Option<u64>,
     /// Queue offset of the first message that is there.
     pub min: u64,
     /// Queue offset behind the last message that may be seen.
@@ -80,8 +82,8 @@ pub struct Got {
 impl Got {
     /// Nothing found yet.
     fn new(status: GotStatus, next: u64, min: u64, max: u64) -> Got {
-        let (slices, copied) = (SmallVec::new(), None);
-        Got { status, next, min, max, messages: 0, bytes: 0, slices, copied }
+        let (slices, rejected, copied) = (SmallVec::new(), None, None);
+        Got { status, next, rejected, min, max, messages: 0, bytes: 0, slices, copied }
     }
 }
 
@@ -214,6 +216,8 @@ impl Inner {
                     got.messages += 1;
                     got.bytes += size;
                     got.status = GotStatus::Found;
+                } else {
+                    got.rejected = got.rejected.or(Some(got.next));
                 }
                 got.next += 1;
             }

@@ -7,6 +7,7 @@ mod page;
 mod register;
 mod reply_message;
 mod reset;
+mod schedule;
 mod send;
 mod settings;
 
