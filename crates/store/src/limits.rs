@@ -59,6 +59,9 @@ pub const READER_THREADS: usize = 2;
 /// Most index entries that wait to be written; beyond it they are read back from the log.
 pub const INDEX_QUEUE: usize = 1 << 20;
 
+/// Records whose keys are read back from the log at a time, before what was appended meanwhile is written.
+pub const RECORDS_RESTORED: usize = 16 << 10;
+
 /// Most messages that one query by key returns (`maxMsgsNumBatch`).
 pub const QUERY_MESSAGES: usize = 64;
 

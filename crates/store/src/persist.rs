@@ -14,6 +14,7 @@ use crate::dispatch::Derivation;
 use crate::index::{Index, Item, Lost};
 use crate::limits;
 use crate::scan::{Found, Scan};
+use crate::segment::Segments;
 use crate::state::{Checkpoint, State, StateFile, remove_abort};
 use crate::store::Inner;
 
@@ -30,12 +31,15 @@ struct Progress {
     made: Duration,
     /// End and last store timestamp of the log at the last checkpoint: durable by the next one.
     before: (u64, i64),
+    /// Whether keys are being read back from the log.
+    restoring: bool,
 }
 
 impl Persist {
     pub(crate) fn new(file: StateFile, state: State, checkpoint: Checkpoint) -> Persist {
         let (made, before) = (Duration::ZERO, (0, checkpoint.log_ms));
-        Persist(Mutex::new(Progress { file, state, checkpoint, made, before }))
+        let restoring = false;
+        Persist(Mutex::new(Progress { file, state, checkpoint, made, before, restoring }))
     }
 }
 
@@ -81,29 +85,53 @@ impl Inner {
         Ok(())
     }
 
-    /// Reads keys back from the log.
+    /// Reads keys back from the log, a part of it: what is appended meanwhile has to be written too. The
+    /// next pass goes on.
     fn restore_index(&self, index: &Index, lost: Lost) -> io::Result<()> {
-        tracing::warn!(from = lost.from, "keys are read back from the log");
+        if !std::mem::replace(&mut self.persist.0.lock().restoring, true) {
+            tracing::warn!(from = lost.from, "keys are read back from the log");
+        }
+        // First, so that the segments have all of it, and no part is read before it is written.
+        let end = self.marks.appended();
         let segments = self.log.segments();
-        let mut scan = Scan::new(&segments, lost.from.max(segments.min_offset()));
+        let mut at = lost.from.max(segments.min_offset());
+        let read = self.restore_part(index, &segments, &mut at, end);
+        // Also where it failed: what was put back must not be put back again.
+        let complete = index.restored(at);
+        if complete {
+            self.persist.0.lock().restoring = false;
+            tracing::info!("all keys are read back from the log");
+        } else if read.is_ok() && at < end {
+            self.queues.shared.backlog.wake();
+        }
+        read.and_then(|()| index.write_out())
+    }
+
+    /// Reads keys back from `at` on, which it moves, up to `end` at most.
+    fn restore_part(
+        &self,
+        index: &Index,
+        segments: &Segments,
+        at: &mut u64,
+        end: u64,
+    ) -> io::Result<()> {
+        let mut scan = Scan::new(segments, *at);
         let mut hashes = Vec::new();
-        while !self.health.is_closing() {
-            if scan.at >= self.marks.appended() {
-                if index.restored(scan.at) {
-                    break;
-                }
-                continue;
+        for _ in 0..limits::RECORDS_RESTORED {
+            if *at >= end || self.health.is_closing() {
+                break;
             }
             match scan.next()? {
                 Found::Record(view) => self.restore_keys(index, &view, &mut hashes)?,
                 Found::Filler(_) => {}
                 Found::Nothing | Found::Bad(_) => {
-                    let next = segments.find(scan.at).map_or(u64::MAX, |segment| segment.end());
-                    scan = Scan::new(&segments, next);
+                    let next = segments.find(*at).map_or(end, |segment| segment.end());
+                    scan.at = next.min(end);
                 }
             }
+            *at = scan.at;
         }
-        index.write_out()
+        Ok(())
     }
 
     fn restore_keys(
@@ -194,11 +222,14 @@ impl Inner {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+    use std::sync::Arc;
 
-    use env::Disk;
+    use env::{Disk, Env};
 
     use crate::state::Checkpoint;
-    use crate::tests::{open, send};
+    use crate::store::Inner;
+    use crate::tests::{open, push, send, wait};
+    use crate::{Batch, Lookup, Store, StoreSettings, limits};
 
     /// Begin and end, by their headers, of the index files of a directory.
     fn times(root: &Path) -> Vec<[i64; 2]> {
@@ -231,5 +262,81 @@ mod tests {
         assert!(full.len() > 5 && full.iter().all(|[_, end]| *end <= covered), "{files:?}");
         assert!(newest[1] > covered, "{files:?}, covered up to {covered}");
         assert!(files.is_sorted_by_key(|[begin, _]| begin), "{files:?}");
+    }
+
+    const BODIES: usize = 600;
+
+    /// A store of one queue with `count` messages, whose index somebody has removed.
+    fn without_index(count: usize, segment_bytes: u64) -> (Env, StoreSettings) {
+        let env = Env { disk: Disk::mem(), ..Env::real() };
+        let settings = StoreSettings {
+            segment_bytes,
+            queue_file_bytes: 1 << 20,
+            index_items: 1 << 20,
+            ..StoreSettings::test_min("/s")
+        };
+        let store = Store::open(env.clone(), settings.clone()).unwrap();
+        (0..count).for_each(|number| drop(append(&store.inner, number)));
+        store.close();
+        let dir = Path::new("/s/index");
+        for entry in env.disk.list(dir).unwrap() {
+            env.disk.remove(&dir.join(entry.name)).unwrap();
+        }
+        (env, settings)
+    }
+
+    fn append(inner: &Arc<Inner>, number: usize) -> crate::Appended {
+        let mut batch = Batch::new();
+        push(&mut batch, &inner.queues.get("a", 0), &vec![1; number % BODIES], false);
+        wait(inner.append(batch)).unwrap()
+    }
+
+    /// Whether each of `count` messages is found by its key.
+    fn all_found(inner: &Inner, count: usize) -> bool {
+        (0..BODIES).all(|body| {
+            let key = format!("k{body}");
+            let found = inner.query("a", Lookup::Key(&key), 0..=i64::MAX, 64).unwrap();
+            found.len() == (body..count).step_by(BODIES).count()
+        })
+    }
+
+    /// No key is lost of what is appended, to files that are new, while keys are read back.
+    #[test]
+    #[allow(clippy::disallowed_methods, reason = "the test needs threads that race")]
+    fn keys_are_read_back_while_the_log_grows() {
+        let (env, settings) = without_index(3000, 4096);
+        let store = Store::open(env, settings).unwrap();
+        let mut count = 3000;
+        while store.inner.derived.index.as_ref().unwrap().lost().is_some() {
+            if count < 10_000 {
+                append(&store.inner, count);
+                count += 1;
+            } else {
+                std::thread::yield_now();
+            }
+        }
+        assert!(count > 3000 && all_found(&store.inner, count));
+    }
+
+    /// While keys are read back, which may take long, what is appended meanwhile is written to the queues: else
+    /// sends would be refused as too much is in memory.
+    #[test]
+    fn queues_are_written_while_keys_are_read_back() {
+        let count = limits::RECORDS_RESTORED * 3 / 2;
+        let (env, settings) = without_index(count, 1 << 20);
+        // Without its threads.
+        let inner = Arc::new(crate::open::open(env, settings).unwrap());
+        let index = inner.derived.index.as_ref().unwrap();
+        let mut before = index.lost().unwrap().from;
+        for pass in 0..2 {
+            append(&inner, count + pass);
+            inner.write_derived().unwrap();
+            assert_eq!(inner.queues.shared.backlog.units(), 0);
+            let from = index.lost().map_or(u64::MAX, |lost| lost.from);
+            assert!(from > before);
+            before = from;
+        }
+        assert_eq!((before, inner.marks.dispatched()), (u64::MAX, inner.marks.appended()));
+        assert!(all_found(&inner, count + 2));
     }
 }
