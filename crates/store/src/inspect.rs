@@ -134,7 +134,7 @@ impl Checked {
             log_end: log_min,
             ..Report::default()
         };
-        let (disk, queues) = (disk.clone(), Queues::new(files, log_min));
+        let (disk, queues) = (disk.clone(), Queues::new(files));
         Ok(Checked { disk, log_dir, segments, queues, levels, layout, report })
     }
 
@@ -165,6 +165,8 @@ impl Checked {
                 let (end, last) = end_of(&found, first).map_err(failed)?;
                 found.close();
                 let queue = self.queues.insert(&topic.name, id, Some(first), end);
+                let failed = OpenError::io(dir.join(&entry.name));
+                queue.follow_log(self.report.log_min).map_err(failed)?;
                 self.report.queues.push(QueueReport {
                     topic: topic.name.clone(),
                     id,

@@ -154,7 +154,7 @@ impl Loading<'_> {
             // No message of it is known to be complete, maybe not even its first file: what the log says of
             // the queue counts. A log that has lost its start may say nothing of a queue that goes on.
             found.clear()?;
-            let next = if self.queues.log_min() == 0 { 0 } else { end };
+            let next = if self.segments.min_offset() == 0 { 0 } else { end };
             self.queues.insert(topic, id, None, next);
             return Ok(0);
         };

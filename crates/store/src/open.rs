@@ -44,7 +44,7 @@ pub(crate) fn open(env: Env, settings: StoreSettings) -> Result<Inner, OpenError
     let mut segments = load::segments(&disk, &log_dir, settings.segment_bytes)?;
     let files =
         FilesShared::new(disk.clone(), root.join("consumequeue"), settings.queue_file_bytes);
-    let queues = Queues::new(files, segments.min_offset());
+    let queues = Queues::new(files);
     let mut derived = Derived { index: None };
     let (check_bodies, min) = (settings.check_body_crc, segments.min_offset());
     let recovery = Recovery {

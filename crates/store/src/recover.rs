@@ -156,6 +156,11 @@ impl Recovery<'_> {
         }
         for queue in self.queues.all() {
             queue.publish(queue.next(), &mut Vec::new());
+            if let Err(error) = queue.follow_log(self.segments.min_offset()) {
+                let (topic, queue) = (queue.topic(), queue.id());
+                tracing::warn!(topic, queue, %error, "cannot look up the lowest offset");
+            }
+            queue.files.close();
         }
         Ok(recovered)
     }

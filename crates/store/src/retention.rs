@@ -178,7 +178,7 @@ impl Inner {
     fn delete_while(&self, settings: &StoreSettings, most: u32, pass: Pass) -> io::Result<()> {
         let reserved_ms = i64::from(settings.retention_hours) * 3_600_000;
         let now = self.env.clock.wall_ms();
-        let mut deleted = 0;
+        let (mut deleted, mut followed) = (0, Ok(()));
         for entry in self.env.disk.list(&self.log.dir)? {
             let first = self.log.min_offset();
             let end = first + self.log.segment_bytes;
@@ -194,18 +194,20 @@ impl Inner {
             let Some(why) = self.why(settings, pass, expired, &mut losses)? else { break };
             losses.report(first)?;
             tracing::info!(segment = first, ?why, "deleting a commit log file");
-            self.log.remove_first()?;
-            self.queues.set_log_min(self.log.min_offset());
+            let removed = self.log.remove_first();
+            followed = self.follow_log();
+            removed?;
             deleted += 1;
         }
-        if deleted > 0 { self.follow_log() } else { Ok(()) }
+        followed
     }
 
-    /// Deletes what refers to deleted segments only.
+    /// Has queues and index follow the start of the log.
     fn follow_log(&self) -> io::Result<()> {
         let log_min = self.log.min_offset();
-        self.queues.set_log_min(log_min);
         for queue in self.queues.all() {
+            // Readers are told where the queue starts before its files go.
+            queue.follow_log(log_min)?;
             queue.files.expire(queue.next(), |unit: Unit| unit.physical < log_min)?;
         }
         self.derived.index.as_ref().map_or(Ok(()), |index| index.expire(log_min))

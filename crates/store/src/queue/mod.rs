@@ -39,7 +39,8 @@ pub struct Queue {
     tail: Mutex<Tail>,
     pub(crate) files: Files,
     arrivals: WaitList,
-    min: Mutex<Min>,
+    /// Queue offset of the first message that was still there when the keeper looked last.
+    min: AtomicU64,
     /// Whether it is on the writer's list.
     listed: AtomicBool,
     shared: Arc<Shared>,
@@ -50,8 +51,6 @@ pub struct Queue {
 pub(crate) struct Shared {
     pub(crate) files: Arc<FilesShared>,
     pub(crate) backlog: Backlog,
-    /// Log offset of the first byte that is still there.
-    pub(crate) log_min: AtomicU64,
 }
 
 /// Units that are not in a file yet.
@@ -60,13 +59,6 @@ struct Tail {
     /// Queue offset of the first of them.
     base: u64,
     units: VecDeque<Unit>,
-}
-
-/// The lowest offset, and for which start of the log it was looked up.
-#[derive(Debug, Clone, Copy)]
-struct Min {
-    log_min: Option<u64>,
-    offset: u64,
 }
 
 impl Queue {
@@ -79,7 +71,7 @@ impl Queue {
             tail: Mutex::new(Tail { base: next, units: VecDeque::new() }),
             files: Files::new(Arc::clone(&shared.files), topic, id, first),
             arrivals: WaitList::default(),
-            min: Mutex::new(Min { log_min: None, offset: 0 }),
+            min: AtomicU64::new(first.unwrap_or(next)),
             listed: AtomicBool::new(false),
             shared,
         }
@@ -102,25 +94,21 @@ impl Queue {
     }
 
     /// Queue offset of the first message that is still there; equals [`Queue::max_offset`] when there is
-    /// none. May read the queue's files after the log has lost its oldest segment.
+    /// none. Rises a moment after the log has lost its oldest segment.
     pub fn min_offset(&self) -> u64 {
-        let log_min = self.shared.log_min.load(Ordering::Acquire);
-        let mut min = self.min.lock();
-        if min.log_min != Some(log_min) {
-            match self.find_min(log_min) {
-                Ok(offset) => *min = Min { log_min: Some(log_min), offset },
-                Err(error) => {
-                    tracing::warn!(topic = %self.topic, queue = self.id, %error, "cannot look up the lowest offset");
-                }
-            }
-        }
-        min.offset
+        self.min.load(Ordering::Acquire)
     }
 
-    fn find_min(&self, log_min: u64) -> io::Result<u64> {
-        let end = self.next();
-        let start = self.first();
-        self.partition(start, end, |unit| unit.is_blank() || unit.physical < log_min)
+    /// Looks up the lowest offset, as the log starts at `log_min` now. Waits for the device.
+    pub(crate) fn follow_log(&self, log_min: u64) -> io::Result<()> {
+        // What can be seen has its unit; an offset that was just assigned may have none yet.
+        let end = self.max_offset();
+        let start = self.first().max(self.min_offset());
+        let gone = |unit: Unit| unit.is_blank() || unit.physical < log_min;
+        let min = self.partition(start, end, gone)?;
+        // A topic may be deleted at the same time, which makes it higher.
+        self.min.fetch_max(min, Ordering::AcqRel);
+        Ok(())
     }
 
     /// Queue offset of the first unit, real or blank, that exists.
@@ -222,7 +210,7 @@ impl Queue {
         tail.base = next;
         self.next.store(next, Ordering::Relaxed);
         self.visible.store(next, Ordering::SeqCst);
-        self.min.lock().log_min = None;
+        self.min.store(next, Ordering::Release);
     }
 }
 

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 
@@ -23,12 +22,8 @@ pub(crate) struct Queues {
 }
 
 impl Queues {
-    pub(crate) fn new(files: FilesShared, log_min: u64) -> Queues {
-        let shared = Shared {
-            files: Arc::new(files),
-            backlog: Backlog::default(),
-            log_min: AtomicU64::new(log_min),
-        };
+    pub(crate) fn new(files: FilesShared) -> Queues {
+        let shared = Shared { files: Arc::new(files), backlog: Backlog::default() };
         Queues { shared: Arc::new(shared), by_topic: RwLock::default() }
     }
 
@@ -108,15 +103,5 @@ impl Queues {
             u64::from(hasher.finalize()) << 16 | 1
         };
         self.all().into_iter().map(of_one).fold(0, u64::wrapping_add)
-    }
-
-    /// Log offset of the first byte that is still there.
-    pub(crate) fn log_min(&self) -> u64 {
-        self.shared.log_min.load(Ordering::Acquire)
-    }
-
-    /// Says where the log starts now.
-    pub(crate) fn set_log_min(&self, log_min: u64) {
-        self.shared.log_min.store(log_min, Ordering::Release);
     }
 }
