@@ -1,7 +1,6 @@
 //! Who loses what with a segment: the part of each queue that lies in it, held against how far its readers
 //! are.
 
-use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -42,14 +41,13 @@ impl<'a> Losses<'a> {
     }
 
     /// Whether nobody would lose anything. While the readers are not known, everybody would.
-    pub(crate) fn are_none(&mut self) -> io::Result<bool> {
-        let known = self.inner.retention.readers.get().is_some();
-        Ok(known && self.find()?.is_empty())
+    pub(crate) fn are_none(&mut self) -> bool {
+        self.inner.retention.readers.get().is_some() && self.find().is_empty()
     }
 
     /// Says who loses what with the segment at `segment`, in a bounded number of lines.
-    pub(crate) fn report(&mut self, segment: u64) -> io::Result<()> {
-        let losses = self.find()?;
+    pub(crate) fn report(&mut self, segment: u64) {
+        let losses = self.find();
         for Loss { queue, offsets, readers } in losses.iter().take(limits::LOSSES_LOGGED) {
             let (topic, queue, Range { start, end }) = (queue.topic(), queue.id(), offsets);
             let more = readers.len().saturating_sub(limits::LOSSES_LOGGED);
@@ -70,7 +68,6 @@ impl<'a> Losses<'a> {
         if unsaid > 0 {
             tracing::warn!(segment, queues = unsaid, "and in more queues");
         }
-        Ok(())
     }
 
     /// What [`Losses::report`] says, for tests.
@@ -80,18 +77,18 @@ impl<'a> Losses<'a> {
             let (queue, offsets) = (&loss.queue, &loss.offsets);
             format!("{}/{} {offsets:?} {}", queue.topic(), queue.id(), loss.readers.join(","))
         };
-        self.find().unwrap().iter().map(line).collect()
+        self.find().iter().map(line).collect()
     }
 
-    fn find(&mut self) -> io::Result<&[Loss]> {
+    fn find(&mut self) -> &[Loss] {
         if self.found.is_none() {
-            self.found = Some(self.look()?);
+            self.found = Some(self.look());
         }
-        Ok(self.found.as_deref().unwrap_or_default())
+        self.found.as_deref().unwrap_or_default()
     }
 
-    fn look(&self) -> io::Result<Vec<Loss>> {
-        let Some(readers) = self.inner.retention.readers.get() else { return Ok(Vec::new()) };
+    fn look(&self) -> Vec<Loss> {
+        let Some(readers) = self.inner.retention.readers.get() else { return Vec::new() };
         let mut losses = Vec::new();
         for queue in self.inner.queues.all() {
             let (min, max) = (queue.min_offset(), queue.next());
@@ -101,13 +98,18 @@ impl<'a> Losses<'a> {
             let start = min.max(next);
             // Most readers are near the end of their queue: one unit says so.
             let gone = |unit: crate::queue::Unit| unit.is_blank() || unit.physical < self.log_end;
-            let end = queue.partition(start, max, gone)?;
+            // What cannot be looked up counts as lost, and does not keep the rest from being cleaned up.
+            let end = queue.partition(start, max, gone).unwrap_or_else(|error| {
+                let (topic, queue) = (queue.topic(), queue.id());
+                tracing::warn!(topic, queue, %error, "cannot look up which messages are deleted");
+                max
+            });
             if start < end {
                 behind.retain(|reader| reader.next < end);
                 let readers = behind.into_iter().map(|reader| reader.name).collect();
                 losses.push(Loss { queue, offsets: start..end, readers });
             }
         }
-        Ok(losses)
+        losses
     }
 }

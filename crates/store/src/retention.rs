@@ -93,13 +93,15 @@ impl Inner {
         // First, as others may have made room.
         self.try_again();
         let room = self.room(&settings)?;
+        let mut deleted = Ok(());
         if now >= next.delete || room.tight || room.shortage.is_some() {
             next.delete = now + Duration::from_millis(settings.retention_interval_ms);
-            self.delete_old(&settings)?;
+            deleted = self.delete_old(&settings);
             self.try_again();
         }
+        // Whatever became of the deletion, the reserve is kept.
         self.set_full(self.room(&settings)?.shortage);
-        Ok(())
+        deleted
     }
 
     /// Makes the segment that had no room before, if that is what stands in the way.
@@ -169,7 +171,7 @@ impl Inner {
         let lets_go = room.tight
             && match settings.disk_full_policy {
                 DiskFullPolicy::DeleteOldest => true,
-                DiskFullPolicy::Reject => losses.are_none()?,
+                DiskFullPolicy::Reject => losses.are_none(),
             };
         Ok(lets_go.then_some(Why::Room))
     }
@@ -192,7 +194,7 @@ impl Inner {
             let mut losses = Losses::new(self, end);
             let expired = entry.modified_ms.saturating_add(reserved_ms) <= now;
             let Some(why) = self.why(settings, pass, expired, &mut losses)? else { break };
-            losses.report(first)?;
+            losses.report(first);
             tracing::info!(segment = first, ?why, "deleting a commit log file");
             let removed = self.log.remove_first();
             followed = self.follow_log();
@@ -202,14 +204,22 @@ impl Inner {
         followed
     }
 
-    /// Has queues and index follow the start of the log.
+    /// Has queues and index follow the start of the log. Goes on with the others where one fails, and returns
+    /// the last error.
     fn follow_log(&self) -> io::Result<()> {
         let log_min = self.log.min_offset();
+        let mut result = Ok(());
         for queue in self.queues.all() {
+            let gone = |unit: Unit| unit.physical < log_min;
             // Readers are told where the queue starts before its files go.
-            queue.follow_log(log_min)?;
-            queue.files.expire(queue.next(), |unit: Unit| unit.physical < log_min)?;
+            let followed = queue.follow_log(log_min);
+            if let Err(error) = followed.and(queue.files.expire(queue.next(), gone)) {
+                let (topic, queue) = (queue.topic(), queue.id());
+                tracing::error!(topic, queue, %error, "cannot delete the start of the consume queue");
+                result = Err(error);
+            }
         }
-        self.derived.index.as_ref().map_or(Ok(()), |index| index.expire(log_min))
+        let index = self.derived.index.as_ref().map_or(Ok(()), |index| index.expire(log_min));
+        index.and(result)
     }
 }

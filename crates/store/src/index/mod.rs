@@ -20,6 +20,7 @@ pub(crate) use self::file::IndexFile;
 pub use self::keys::{Keys, Lookup};
 pub(crate) use self::keys::{hash_keys, hash_lookup};
 use crate::limits;
+use crate::queue::files::remove_if_there;
 
 /// Sizes of an index file.
 #[derive(Debug, Clone, Copy)]
@@ -212,10 +213,11 @@ impl Index {
     /// Deletes files whose records are all gone from the log, never the newest.
     pub(crate) fn expire(&self, log_min: u64) -> io::Result<()> {
         let mut files = self.files.lock();
-        while files.len() > 1 && files.front().is_some_and(|file| file.end_offset() < log_min) {
-            if let Some(file) = files.pop_front() {
-                self.disk.remove(file.path())?;
-            }
+        while files.len() > 1
+            && let Some(file) = files.front().filter(|file| file.end_offset() < log_min)
+        {
+            remove_if_there(&self.disk, file.path())?;
+            files.pop_front();
         }
         Ok(())
     }

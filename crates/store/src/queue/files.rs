@@ -283,7 +283,15 @@ impl Files {
         state.open.retain(|(first, _)| *first != file);
         state.unsynced.retain(|first| *first != file);
         self.shared.open.fetch_sub(before - state.open.len(), Ordering::Relaxed);
-        self.shared.disk.remove(&self.path(file))
+        remove_if_there(&self.shared.disk, &self.path(file))
+    }
+}
+
+/// Deletes a file that somebody else may have deleted before.
+pub(crate) fn remove_if_there(disk: &Disk, path: &Path) -> io::Result<()> {
+    match disk.remove(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
     }
 }
 

@@ -286,7 +286,7 @@ fn delete_oldest_says_who_loses_what() {
     let (taken, _) = send_until_full(&store, "t");
     let all = segments(&store);
     let mut losses = Losses::new(&store.inner, 4096);
-    assert!(!losses.are_none().unwrap());
+    assert!(!losses.are_none());
     let queue = store.queue("t", 0);
     let first_left = (0..taken as u64)
         .find(|offset| store.units(&queue, *offset, 1).unwrap()[0].physical >= 4096)
@@ -299,7 +299,7 @@ fn delete_oldest_says_who_loses_what() {
     assert_eq!(queue.min_offset(), first_left);
     assert_eq!(send(&store, &queue, b"x").0, taken as u64);
     let mut rest = Losses::new(&store.inner, 4096);
-    assert!(rest.are_none().unwrap(), "what is gone is lost no more");
+    assert!(rest.are_none(), "what is gone is lost no more");
 }
 
 /// The reference's ratios, where they are set: above `diskMaxUsedSpaceRatio` what is past its time goes at
