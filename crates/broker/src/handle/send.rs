@@ -14,7 +14,6 @@ use store::{AppendError, Appended, Batch, Durability};
 use wire::frame::ReplyTo;
 use wire::header::SendHeader;
 use wire::ids::OffsetMsgId;
-use wire::props::names;
 use wire::record::RecordHead;
 use wire::{Frame, FrameWriter, Peer, Replies, batch, reply_codes as code};
 
@@ -181,7 +180,7 @@ fn encode(
         properties.append_to(&mut pass.properties);
     }
     if target.dead {
-        message::set_property(&mut pass.properties, names::DELAY, b"-1");
+        message::never_delay(&mut pass.properties);
     }
     let (topic, body, properties) = (&target.topic, frame.body, &mut pass.properties);
     let outgoing = Outgoing { topic, head, body, properties, with_previous: false };

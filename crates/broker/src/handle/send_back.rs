@@ -125,12 +125,15 @@ impl Retry {
             block.append(names::ORIGIN_MESSAGE_ID, own.as_str().as_bytes());
         }
         let dead = self.is_dead(view);
-        let level = match (dead, self.delay_level) {
-            (true, _) => -1,
-            (false, 0) => 3 + view.reconsume_times(),
-            (false, level) => level,
-        };
-        message::set_property(&mut properties, names::DELAY, level.to_string().as_bytes());
+        if dead {
+            message::never_delay(&mut properties);
+        } else {
+            let level = match self.delay_level {
+                0 => view.reconsume_times().saturating_add(3),
+                level => level,
+            };
+            message::set_property(&mut properties, names::DELAY, level.to_string().as_bytes());
+        }
         let (name, queues) = if dead {
             (format!("{DLQ_PREFIX}{}", self.group), 1)
         } else {
