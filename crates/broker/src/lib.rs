@@ -5,6 +5,7 @@
 //! response code in [`reply`] and nowhere else. **Absent:** it opens no file and no socket, and knows no other role.
 //! **Start here:** [`serve`] (one read of a connection), then `handle::send` and `handle::pull`.
 
+pub mod attribute;
 pub mod broker;
 pub mod clients;
 pub mod group;

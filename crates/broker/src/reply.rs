@@ -10,6 +10,7 @@ use wire::frame::ReplyTo;
 use wire::record::EncodeError;
 use wire::{Frame, FrameWriter, Header, Replies, reply_codes as code};
 
+use crate::attribute::AttributeError;
 use crate::group::GroupError;
 use crate::handle::inspect::relay::RelayError;
 use crate::live::ChangeError;
@@ -28,6 +29,9 @@ pub enum Refusal {
     /// A bad group name or a full table.
     #[error("{0}")]
     Group(#[from] GroupError),
+    /// A change of attributes is not allowed.
+    #[error("{0}")]
+    Attribute(#[from] AttributeError),
     /// The table of offsets is full.
     #[error("{0}")]
     Commit(#[from] CommitError),
@@ -279,9 +283,9 @@ impl Refusal {
             Refusal::Relay(RelayError::Silent { .. }) => code::CONSUME_MSG_TIMEOUT,
             Refusal::Relay(_) => code::SYSTEM_ERROR,
             Refusal::GroupOffline(_) => code::CONSUMER_NOT_ONLINE,
-            Refusal::NobodyHome(_)
-            | Refusal::Config(_)
-            | Refusal::Topic(TopicError::Attribute(_)) => code::SYSTEM_ERROR,
+            Refusal::NobodyHome(_) | Refusal::Config(_) | Refusal::Attribute(_) => {
+                code::SYSTEM_ERROR
+            }
             Refusal::Topic(_) | Refusal::Group(_) | Refusal::QueueId { .. } => {
                 code::INVALID_PARAMETER
             }

@@ -107,9 +107,6 @@ pub enum TopicError {
     /// Queue count outside the range.
     #[error("queue count {0} is outside 1..={max}", max = limits::QUEUES_PER_TOPIC)]
     Queues(i32),
-    /// A bad modification of attributes.
-    #[error("{0}")]
-    Attribute(String),
     /// The table is full.
     #[error("{0} topics exist, no more are created")]
     Full(usize),
@@ -394,67 +391,6 @@ impl Topics {
     }
 }
 
-/// Applies a modification text (`+key=value,-key`) to attributes (broker-semantics §1.5).
-pub fn modify_attributes(
-    current: &mut BTreeMap<String, String>,
-    text: &str,
-    creating: bool,
-) -> Result<(), TopicError> {
-    let bad = |message: String| Err(TopicError::Attribute(message));
-    for part in text.split(',').filter(|part| !part.trim().is_empty()) {
-        let part = part.trim();
-        if let Some(pair) = part.strip_prefix('+') {
-            let Some((key, value)) = pair.split_once('=') else {
-                return bad(format!("attribute [{part}] is not of the form +key=value"));
-            };
-            check_attribute(key, value)?;
-            let fixed = matches!(key, "queue.type" | "cleanup.policy");
-            if fixed && !creating && current.get(key).is_none_or(|old| old != value) {
-                return bad(format!("attempt to update an unchangeable attribute. key: {key}"));
-            }
-            current.insert(key.to_owned(), value.to_owned());
-        } else if let Some(key) = part.strip_prefix('-') {
-            if creating {
-                return bad(format!(
-                    "only add attribute is supported while creating topic. key: {key}"
-                ));
-            }
-            if current.remove(key).is_none() {
-                return bad(format!("attempt to delete a nonexistent key: {key}"));
-            }
-        } else {
-            return bad(format!("attribute [{part}] starts with neither + nor -"));
-        }
-    }
-    Ok(())
-}
-
-fn check_attribute(key: &str, value: &str) -> Result<(), TopicError> {
-    let allowed: &[&str] = match key {
-        "queue.type" => &["SimpleCQ"],
-        "cleanup.policy" => &["DELETE"],
-        "message.type" => {
-            &["UNSPECIFIED", "NORMAL", "FIFO", "DELAY", "TRANSACTION", "MIXED", "PRIORITY"]
-        }
-        "reserve.time" => {
-            return match value.parse::<i64>() {
-                Ok(-1..) => Ok(()),
-                _ => Err(TopicError::Attribute(format!(
-                    "reserve.time={value} is not a number of hours or -1"
-                ))),
-            };
-        }
-        _ => return Err(TopicError::Attribute(format!("unsupported key: {key}"))),
-    };
-    if allowed.contains(&value) {
-        return Ok(());
-    }
-    Err(TopicError::Attribute(format!(
-        "{key}={value} is not supported; allowed: {}",
-        allowed.join(", ")
-    )))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -524,18 +460,5 @@ mod tests {
         assert_eq!(check_name(" ", 127), Err(TopicError::Blank));
         assert_eq!(check_name(&"x".repeat(128), 127), Err(TopicError::TooLong));
         assert_eq!(check_name("%RETRY%g|x-1_", 127), Ok(()));
-    }
-
-    /// Shows the attribute language: add, change, remove, and what may not change.
-    #[test]
-    fn attributes_are_modified_by_text() {
-        let mut attributes = BTreeMap::new();
-        modify_attributes(&mut attributes, "+message.type=FIFO,+cleanup.policy=DELETE", true)
-            .unwrap();
-        assert!(modify_attributes(&mut attributes, "+queue.type=SimpleCQ", false).is_err());
-        modify_attributes(&mut attributes, "-message.type", false).unwrap();
-        assert!(modify_attributes(&mut attributes, "-message.type", false).is_err());
-        assert!(modify_attributes(&mut attributes, "+nonsense=1", true).is_err());
-        assert_eq!(attributes.len(), 1);
     }
 }

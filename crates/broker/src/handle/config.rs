@@ -7,6 +7,8 @@ use wire::header::{
 };
 use wire::{Frame, Replies};
 
+use crate::attribute::{self, Of};
+use crate::handle::lists;
 use crate::reply::{self, Refusal};
 use crate::topic::{self, TopicError};
 use crate::{Broker, limits};
@@ -31,7 +33,7 @@ pub(crate) fn create_topic(
     let mut attributes =
         known.as_ref().map(|topic| topic.config.attributes.clone()).unwrap_or_default();
     if let Some(text) = &header.attributes {
-        topic::modify_attributes(&mut attributes, &text.to_str(), known.is_none())?;
+        attribute::modify_by_text(Of::Topic, &mut attributes, &text.to_str(), known.is_none())?;
     }
     let config = TopicConfig {
         topic_name: name.into_owned(),
@@ -118,6 +120,7 @@ pub(crate) fn create_group(
     out: &mut Replies,
 ) -> Result<(), Refusal> {
     let config: SubscriptionGroupConfig = wire::body::read(frame.body)?;
+    let config = lists::check_group(broker, config)?;
     broker.groups.put(config, broker.env.clock.wall_ms())?;
     broker.answer_when_announced(frame, out);
     Ok(())

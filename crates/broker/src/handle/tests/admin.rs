@@ -65,6 +65,41 @@ async fn a_list_of_groups() {
     fixture.end().await;
 }
 
+/// Shows that a group's attributes are changed as a topic's are (200, 225): a later change that names none keeps them,
+/// and what is refused changes nothing.
+#[tokio::test]
+async fn attributes_of_a_group() {
+    let fixture = Fixture::new();
+    let peer = fixture.client(1, "c", "other").await;
+    let change = async |key: &str, value: &str, listed: bool| {
+        let attributes = BTreeMap::from([(key.to_owned(), value.to_owned())]);
+        let attributes = if key.is_empty() { BTreeMap::new() } else { attributes };
+        let group_name = "g".to_owned();
+        let group = SubscriptionGroupConfig { group_name, attributes, ..Default::default() };
+        let (code, body) = match listed {
+            true => {
+                let list = SubscriptionGroupList { group_config_list: vec![group] };
+                let code = RequestCode::UpdateAndCreateSubscriptiongroupList;
+                (code, wire::body::write(&list))
+            }
+            false => (RequestCode::UpdateAndCreateSubscriptiongroup, wire::body::write(&group)),
+        };
+        let answer = fixture.call(&peer, code, &NoHeader, &body).await;
+        let group = fixture.broker.groups.get("g");
+        let factor = group.and_then(|group| group.attributes.get("priority.factor").cloned());
+        (answer.frame().code, factor)
+    };
+    let some = |factor: &str| Some(factor.to_owned());
+    assert_eq!(change("priority.factor", "50", false).await, (1, None));
+    assert_eq!(change("+priority.factor", "50", false).await, (0, some("50")));
+    assert_eq!(change("", "", false).await, (0, some("50")));
+    assert_eq!(change("+message.type", "FIFO", false).await, (1, some("50")));
+    assert_eq!(change("+priority.factor", "101", true).await, (1, some("50")));
+    assert_eq!(change("+priority.factor", "7", true).await, (0, some("7")));
+    assert_eq!(change("-priority.factor", "", true).await, (0, None));
+    fixture.end().await;
+}
+
 /// Shows that a deleted group is gone from the table and, if that is asked for, from the offsets.
 #[tokio::test]
 async fn a_group_is_deleted() {
