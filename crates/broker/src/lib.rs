@@ -17,6 +17,7 @@ pub mod locks;
 mod message;
 pub mod metrics;
 pub mod offset;
+pub mod page;
 mod persist;
 pub mod progress;
 mod register;

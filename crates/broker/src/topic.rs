@@ -14,6 +14,7 @@ use wire::flags::perm;
 
 use crate::limits;
 use crate::metrics::{Traffic, TrafficLimit};
+use crate::page::Page;
 
 /// Topic whose permissions and queue counts new topics take over.
 pub const AUTO_CREATE_TOPIC: &str = "TBW102";
@@ -358,6 +359,19 @@ impl Topics {
             topic_config_table: configs,
             ..TopicConfigs::default()
         }
+    }
+
+    /// A page of the table, and the number of topics on all pages.
+    pub fn page(&self, page: &Page) -> (TopicConfigs, usize) {
+        let table = self.table.read();
+        let topics = page.of(&table.topics, table.version).into_iter();
+        let configs = topics.map(|(name, topic)| (name.clone(), topic.config.clone())).collect();
+        let page = TopicConfigs {
+            data_version: table.version,
+            topic_config_table: configs,
+            ..TopicConfigs::default()
+        };
+        (page, table.topics.len())
     }
 
     /// Topics that the file of topics does not have as they are.

@@ -3,12 +3,14 @@
 use store::ReadError;
 use wire::body::{SubscriptionGroupConfig, TopicConfig, TopicFilterType};
 use wire::header::{
-    CreateTopicHeader, GetAllGroupsResponse, GetAllTopicConfigResponse, GroupHeader, TopicHeader,
+    CreateTopicHeader, GetAllGroupsHeader, GetAllGroupsResponse, GetAllTopicConfigHeader,
+    GetAllTopicConfigResponse, GroupHeader, TopicHeader,
 };
 use wire::{Frame, Replies};
 
 use crate::attribute::{self, Of};
 use crate::handle::lists;
+use crate::page::Page;
 use crate::reply::{self, Refusal};
 use crate::topic::{self, TopicError};
 use crate::{Broker, limits};
@@ -88,16 +90,25 @@ pub(crate) fn delete_topic(
     Ok(())
 }
 
-/// 21: every topic.
-pub(crate) fn all_topics(broker: &Broker, frame: &Frame<'_>, out: &mut Replies) {
-    let table = broker.topics.snapshot();
-    let total = i32::try_from(table.topic_config_table.len()).unwrap_or(i32::MAX);
-    reply::header_and_json(
-        out,
-        frame,
-        &GetAllTopicConfigResponse { total_topic_num: Some(total) },
-        &table,
-    );
+/// 21: every topic, or a page of them.
+pub(crate) fn all_topics(
+    broker: &Broker,
+    frame: &Frame<'_>,
+    header: &GetAllTopicConfigHeader<'_>,
+    out: &mut Replies,
+) {
+    let page = Page::asked(header.topic_seq, header.data_version.as_ref(), header.max_topic_num);
+    let (table, total) = match page {
+        Some(page) => broker.topics.page(&page),
+        None => {
+            let table = broker.topics.snapshot();
+            let total = table.topic_config_table.len();
+            (table, total)
+        }
+    };
+    let total_topic_num = Some(i32::try_from(total).unwrap_or(i32::MAX));
+    let header = GetAllTopicConfigResponse { total_topic_num };
+    reply::header_and_json(out, frame, &header, &table);
 }
 
 /// 351: one topic.
@@ -126,16 +137,25 @@ pub(crate) fn create_group(
     Ok(())
 }
 
-/// 201: every group.
-pub(crate) fn all_groups(broker: &Broker, frame: &Frame<'_>, out: &mut Replies) {
-    let table = broker.groups.snapshot();
-    let total = i32::try_from(table.subscription_group_table.len()).unwrap_or(i32::MAX);
-    reply::header_and_json(
-        out,
-        frame,
-        &GetAllGroupsResponse { total_group_num: Some(total) },
-        &table,
-    );
+/// 201: every group, or a page of them.
+pub(crate) fn all_groups(
+    broker: &Broker,
+    frame: &Frame<'_>,
+    header: &GetAllGroupsHeader<'_>,
+    out: &mut Replies,
+) {
+    let page = Page::asked(header.group_seq, header.data_version.as_ref(), header.max_group_num);
+    let (table, total) = match page {
+        Some(page) => broker.groups.page(&page),
+        None => {
+            let table = broker.groups.snapshot();
+            let total = table.subscription_group_table.len();
+            (table, total)
+        }
+    };
+    let total_group_num = Some(i32::try_from(total).unwrap_or(i32::MAX));
+    let header = GetAllGroupsResponse { total_group_num };
+    reply::header_and_json(out, frame, &header, &table);
 }
 
 /// 352: one group.

@@ -1,9 +1,13 @@
 use std::collections::BTreeMap;
 
 use wire::body::{
-    CorrectionOffsets, SubscriptionGroupConfig, SubscriptionGroupList, TopicConfig, TopicConfigList,
+    CorrectionOffsets, SubscriptionGroupConfig, SubscriptionGroupList, SubscriptionGroups,
+    TopicConfig, TopicConfigList, TopicConfigs,
 };
-use wire::header::{CloneOffsetsHeader, CorrectionOffsetHeader, DeleteGroupHeader};
+use wire::header::{
+    CloneOffsetsHeader, CorrectionOffsetHeader, DeleteGroupHeader, GetAllGroupsHeader,
+    GetAllTopicConfigHeader,
+};
 
 use super::*;
 
@@ -180,5 +184,55 @@ async fn cleaning_on_request() {
         queue.max_offset() - queue.min_offset()
     };
     assert_eq!((left("T"), left("U")), (2, 0));
+    fixture.end().await;
+}
+
+/// Shows that topics and groups are told in pages to those who ask for pages (21, 201), with the number of all.
+#[tokio::test]
+async fn tables_are_told_in_pages() {
+    let fixture = Fixture::new();
+    let peer = fixture.client(1, "c", "g").await;
+    let topics = fixture.broker.topics.snapshot();
+    let all: Vec<&String> = topics.topic_config_table.keys().collect();
+    let version = String::from_utf8(wire::body::write(&topics.data_version)).unwrap();
+    let header = GetAllTopicConfigHeader {
+        topic_seq: Some(3),
+        data_version: Some(version.as_str().into()),
+        max_topic_num: Some(2),
+    };
+    let answer = fixture.call(&peer, RequestCode::GetAllTopicConfig, &header, &[]).await;
+    let page: TopicConfigs = wire::body::read(answer.frame().body).unwrap();
+    assert!(page.topic_config_table.keys().eq(all[3..5].iter().copied()));
+    assert_eq!(field(&answer, "totalTopicNum").unwrap(), all.len().to_string());
+
+    let header = GetAllGroupsHeader { max_group_num: Some(2), ..GetAllGroupsHeader::default() };
+    let code = RequestCode::GetAllSubscriptiongroupConfig;
+    let answer = fixture.call(&peer, code, &header, &[]).await;
+    let page: SubscriptionGroups = wire::body::read(answer.frame().body).unwrap();
+    assert_eq!(page.subscription_group_table.len(), 2);
+    let total = fixture.broker.groups.count();
+    assert_eq!(field(&answer, "totalGroupNum").unwrap(), total.to_string());
+    let answer = fixture.call(&peer, code, &GetAllGroupsHeader::default(), &[]).await;
+    let page: SubscriptionGroups = wire::body::read(answer.frame().body).unwrap();
+    assert_eq!(page.subscription_group_table.len(), total);
+    fixture.end().await;
+}
+
+/// Shows that a table that no frame can hold is refused, by its size, rather than sent.
+#[tokio::test]
+async fn an_answer_that_is_too_large_is_refused() {
+    let fixture = Fixture::new();
+    let peer = fixture.client(1, "c", "g").await;
+    let text = "x".repeat(crate::limits::ANSWER_BODY / 2);
+    for name in ["A", "B"] {
+        fixture.broker.topics.put(topic(name, 1, &[("large", &text)]), 1).unwrap();
+    }
+    let header = GetAllTopicConfigHeader::default();
+    let answer = fixture.call(&peer, RequestCode::GetAllTopicConfig, &header, &[]).await;
+    assert_eq!((answer.frame().code, answer.frame().body.len()), (1, 0));
+    let header = GetAllTopicConfigHeader { max_topic_num: Some(2), ..header };
+    let answer = fixture.call(&peer, RequestCode::GetAllTopicConfig, &header, &[]).await;
+    let page: TopicConfigs = wire::body::read(answer.frame().body).unwrap();
+    assert!(page.topic_config_table.keys().eq(["%RETRY%g", "A"]));
     fixture.end().await;
 }
