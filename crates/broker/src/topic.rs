@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::RwLock;
 use store::{Queue, SCHEDULE_TOPIC, Store};
 use wire::body::{DataVersion, TopicConfig, TopicConfigs};
-use wire::flags::perm;
+use wire::flags::{perm, topic as unit};
 
 use crate::limits;
 use crate::metrics::{Traffic, TrafficLimit};
@@ -153,6 +153,15 @@ pub fn config(name: &str, queues: i32, perm: i32) -> TopicConfig {
         write_queue_nums: queues,
         perm,
         ..TopicConfig::default()
+    }
+}
+
+/// System flag of a topic that a client makes which is in unit mode or not (`TopicSysFlag`).
+pub fn unit_flag(name: &str, unit_mode: bool) -> i32 {
+    match unit_mode {
+        false => 0,
+        true if name.starts_with(RETRY_PREFIX) => unit::UNIT_SUB,
+        true => unit::UNIT,
     }
 }
 
@@ -307,6 +316,7 @@ impl Topics {
         name: &str,
         default_topic: &str,
         queues: i32,
+        unit_mode: bool,
         now_ms: i64,
     ) -> Result<Option<Arc<Topic>>, TopicError> {
         let Some(template) = self.get(default_topic) else { return Ok(None) };
@@ -316,6 +326,7 @@ impl Topics {
         let queues = queues.min(template.config.write_queue_nums).max(0);
         let mut config = config(name, queues, template.config.perm & !perm::INHERIT);
         config.topic_filter_type = template.config.topic_filter_type;
+        config.topic_sys_flag = unit_flag(name, unit_mode);
         self.create_missing(config, now_ms)
     }
 
@@ -446,13 +457,13 @@ mod tests {
         let topics = topics();
         for (asked, got) in [(4, 4), (20, 8), (-1, 0)] {
             let topic = topics
-                .create_from(&format!("t{got}"), AUTO_CREATE_TOPIC, asked, 1)
+                .create_from(&format!("t{got}"), AUTO_CREATE_TOPIC, asked, false, 1)
                 .unwrap()
                 .unwrap();
             assert_eq!((topic.config.write_queue_nums, topic.config.perm), (got, 6));
         }
-        assert!(topics.create_from("x", "SELF_TEST_TOPIC", 4, 1).unwrap().is_none());
-        assert!(topics.create_from("x", "no such template", 4, 1).unwrap().is_none());
+        assert!(topics.create_from("x", "SELF_TEST_TOPIC", 4, false, 1).unwrap().is_none());
+        assert!(topics.create_from("x", "no such template", 4, false, 1).unwrap().is_none());
     }
 
     /// Shows that the file is read back, keeps unknown system topics and survives Java's laxness.

@@ -148,7 +148,7 @@ fn retry_target(
     let name = format!("{DLQ_PREFIX}{group}");
     let limit = broker.settings().metrics_label_sets;
     broker.metrics.dead_letter(group, &topic.config.topic_name, limit);
-    let topic = broker.create_group_topic(&name, 1)?.ok_or(Refusal::NoTopic(name))?;
+    let topic = broker.create_group_topic(&name, 1, false)?.ok_or(Refusal::NoTopic(name))?;
     Ok(Target { topic, queue_id: 0, dead: true, created: false })
 }
 

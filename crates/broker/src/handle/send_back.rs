@@ -27,6 +27,7 @@ struct Retry {
     delay_level: i32,
     max_times: i32,
     retry_queues: i32,
+    unit_mode: bool,
 }
 
 /// Serves one send-back. Reading the message may need the disk, so all of it is answered later.
@@ -56,6 +57,7 @@ pub(crate) fn send_back(
         delay_level: header.delay_level,
         max_times: asked.unwrap_or(group.retry_max_times),
         retry_queues: group.retry_queue_nums,
+        unit_mode: header.unit_mode,
     };
     let to = (!frame.is_oneway()).then(|| frame.reply_to());
     let broker = broker.clone();
@@ -139,7 +141,9 @@ impl Retry {
         } else {
             (format!("{RETRY_PREFIX}{}", self.group), self.retry_queues)
         };
-        let target = broker.create_group_topic(&name, queues)?.ok_or(Refusal::NoTopic(name))?;
+        let target = broker
+            .create_group_topic(&name, queues, self.unit_mode && !dead)?
+            .ok_or(Refusal::NoTopic(name))?;
         if !target.is_writable() {
             return Err(Refusal::TopicNotWritable(target.config.topic_name.clone()));
         }

@@ -85,3 +85,52 @@ async fn a_level_overrules_a_timer_and_death_overrules_both() {
     assert_eq!(stored(&fixture, at, "TIMER_DELAY_SEC"), ("%DLQ%g".to_owned(), None));
     fixture.end().await;
 }
+
+/// Shows that topics which clients in unit mode make are marked so, as 311 to 313 list them: a producer's topic, and
+/// the retries of a consumer, whichever way they come into being; but no dead letters.
+#[tokio::test]
+async fn unit_mode_marks_topics() {
+    let fixture = Fixture::new();
+    let peer = fixture.client(1, "c", "plain").await;
+    let header = |topic: &'static str| SendHeader {
+        topic: topic.into(),
+        default_topic: "TBW102".into(),
+        default_topic_queue_nums: 1,
+        unit_mode: true,
+        ..SendHeader::default()
+    };
+    for topic in ["T", "%RETRY%sent"] {
+        let code = RequestCode::SendMessage;
+        assert_eq!(fixture.call(&peer, code, &header(topic), b"body").await.frame().code, 0);
+    }
+    let heartbeat = HeartbeatData {
+        client_id: "unit".to_owned(),
+        consumer_data_set: vec![ConsumerData {
+            group_name: "seen".to_owned(),
+            unit_mode: true,
+            ..ConsumerData::default()
+        }],
+        ..HeartbeatData::default()
+    };
+    let body = wire::body::write(&heartbeat);
+    let answer = fixture.call(&peer, RequestCode::HeartBeat, &NoHeader, &body).await;
+    assert_eq!(answer.frame().code, 0);
+    for delay_level in [0, -1] {
+        let (group, unit_mode) = ("back".into(), true);
+        let back = SendBackHeader { group, delay_level, unit_mode, ..SendBackHeader::default() };
+        let answer = fixture.call(&peer, RequestCode::ConsumerSendMsgBack, &back, &[]).await;
+        assert_eq!(answer.frame().code, 0, "{}", remark(&answer));
+    }
+    for (topic, flag) in [
+        ("T", 1),
+        ("%RETRY%plain", 0),
+        ("%RETRY%sent", 2),
+        ("%RETRY%seen", 2),
+        ("%RETRY%back", 2),
+        ("%DLQ%back", 0),
+    ] {
+        let known = fixture.broker.topics.get(topic).unwrap();
+        assert_eq!(known.config.topic_sys_flag, flag, "{topic}");
+    }
+    fixture.end().await;
+}
