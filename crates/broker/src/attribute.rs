@@ -18,8 +18,14 @@ pub enum Of {
 
 /// Why a change of attributes is refused.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("{0}")]
-pub struct AttributeError(String);
+pub enum AttributeError {
+    /// It is not in the language, or there is no such attribute or value.
+    #[error("{0}")]
+    Bad(String),
+    /// Messages of all types in one topic: the reference has a setting for it, which is off (`enableMixedMessageType`).
+    #[error("MIXED message type is not supported.")]
+    Mixed,
+}
 
 /// What an attribute may be.
 enum Values {
@@ -77,11 +83,14 @@ fn modify(
     value: Option<&str>,
     creating: bool,
 ) -> Result<(), AttributeError> {
-    let bad = |message: String| Err(AttributeError(message));
+    let bad = |message: String| Err(AttributeError::Bad(message));
     if let Some(key) = change.strip_prefix('+') {
         let Some(value) = value else {
             return bad(format!("attribute [{change}] is not of the form +key=value"));
         };
+        if (of, key, value) == (Of::Topic, "message.type", "MIXED") {
+            return Err(AttributeError::Mixed);
+        }
         let attribute = find(of, key)?;
         attribute.values.check(key, value)?;
         let changes = !creating && current.get(key).is_none_or(|old| old != value);
@@ -110,13 +119,13 @@ fn find(of: Of, key: &str) -> Result<Attribute, AttributeError> {
         (Of::Topic, "cleanup.policy") => attribute(Values::OneOf(&["DELETE"]), false),
         (Of::Topic, "message.type") => {
             let types: &[&str] =
-                &["UNSPECIFIED", "NORMAL", "FIFO", "DELAY", "TRANSACTION", "MIXED", "PRIORITY"];
+                &["UNSPECIFIED", "NORMAL", "FIFO", "DELAY", "TRANSACTION", "PRIORITY"];
             attribute(Values::OneOf(types), true)
         }
         // Hours; -1 is the broker's own retention.
         (Of::Topic, "reserve.time") => attribute(Values::Number(-1..=i64::MAX), true),
         (Of::Group, "priority.factor") => attribute(Values::Number(0..=100), true),
-        _ => Err(AttributeError(format!("unsupported key: {key}"))),
+        _ => Err(AttributeError::Bad(format!("unsupported key: {key}"))),
     }
 }
 
@@ -130,7 +139,7 @@ impl Values {
             }
             Values::Number(range) => format!("{} to {}", range.start(), range.end()),
         };
-        Err(AttributeError(format!("{key}={value} is not supported; allowed: {allowed}")))
+        Err(AttributeError::Bad(format!("{key}={value} is not supported; allowed: {allowed}")))
     }
 }
 
@@ -154,6 +163,7 @@ mod tests {
             assert_eq!(modify(refused, false), (false, 2), "{refused}");
         }
         assert_eq!(modify("+nonsense=1", true), (false, 2));
+        assert_eq!(modify("+message.type=MIXED", false), (false, 2));
         assert_eq!(modify("-cleanup.policy", true), (false, 2));
     }
 

@@ -285,9 +285,10 @@ impl Refusal {
             Refusal::Relay(RelayError::Silent { .. }) => code::CONSUME_MSG_TIMEOUT,
             Refusal::Relay(_) => code::SYSTEM_ERROR,
             Refusal::GroupOffline(_) => code::CONSUMER_NOT_ONLINE,
-            Refusal::NobodyHome(_) | Refusal::Config(_) | Refusal::Attribute(_) => {
-                code::SYSTEM_ERROR
-            }
+            Refusal::NobodyHome(_)
+            | Refusal::Config(_)
+            | Refusal::Attribute(AttributeError::Bad(_)) => code::SYSTEM_ERROR,
+            Refusal::Attribute(AttributeError::Mixed) => code::INVALID_PARAMETER,
             Refusal::Topic(_) | Refusal::Group(_) | Refusal::QueueId { .. } => {
                 code::INVALID_PARAMETER
             }
