@@ -41,6 +41,7 @@ async fn a_list_of_topics() {
         (topic("TBW102", 1, &[]), 29),
         (topic("D", -1, &[]), 29),
         (topic("D", 1, &[("message.type", "FIFO")]), 1),
+        (topic("D", 1, &[("+message.type", "MIXED")]), 29),
     ] {
         assert_eq!(list(&fixture, &peer, vec![topic("C", 1, &[]), refused]).await, code);
         assert!(fixture.broker.topics.get("C").is_none());
@@ -184,6 +185,38 @@ async fn cleaning_on_request() {
         queue.max_offset() - queue.min_offset()
     };
     assert_eq!((left("T"), left("U")), (2, 0));
+    fixture.end().await;
+}
+
+/// Shows that a topic which is created while the cleaning of unused topics waits for its turn keeps its messages.
+#[tokio::test]
+async fn a_topic_that_is_created_before_its_cleaning_is_kept() {
+    let fixture = Fixture::new();
+    let peer = fixture.client(1, "c", "g").await;
+    fixture.send(&peer, "U", 2).await;
+    let known = fixture.broker.topics.get("U").unwrap();
+    fixture.broker.topics.remove("U", 1);
+    let gate = Arc::new(parking_lot::RwLock::new(()));
+    let closed = gate.write();
+    let jobs = (0..32).map(|_| {
+        let gate = Arc::clone(&gate);
+        fixture.store.background(move |_| drop(gate.read())).unwrap()
+    });
+    let jobs: Vec<_> = jobs.collect();
+    let mut bytes = BytesMut::new();
+    let head = Head::request(RequestCode::CleanUnusedTopic.code(), Format::Json);
+    FrameWriter::begin(&mut bytes, &head).finish(b"");
+    let mut replies = Replies::default();
+    let mut frames = Frames::new(&bytes, MAX_FRAME);
+    fixture.broker.call_batch(&peer, &mut frames, &mut replies).unwrap();
+    fixture.broker.topics.put(known.config.clone(), 1).unwrap();
+    drop(closed);
+    for waiting in replies.take_later().collect::<Vec<_>>() {
+        waiting.later.await;
+    }
+    let queue = fixture.store.find_queue("U", 0).unwrap();
+    assert_eq!((queue.min_offset(), queue.max_offset()), (0, 2));
+    drop(jobs);
     fixture.end().await;
 }
 
