@@ -232,16 +232,18 @@ impl Broker {
         self.registrar.round().await;
     }
 
-    /// The retry or dead-letter topic of a group, created if it is missing.
+    /// The retry or dead-letter topic of a group, created if it is missing, with the mark of a client in unit mode.
     pub(crate) fn create_group_topic(
         &self,
         name: &str,
         queues: i32,
+        unit_mode: bool,
     ) -> Result<Option<Arc<Topic>>, Refusal> {
         if let Some(topic) = self.topics.get(name) {
             return Ok(Some(topic));
         }
-        let config = topic::config(name, queues, perm::READ | perm::WRITE);
+        let mut config = topic::config(name, queues, perm::READ | perm::WRITE);
+        config.topic_sys_flag = topic::unit_flag(name, unit_mode);
         let topic = self.topics.create_missing(config, self.env.clock.wall_ms())?;
         self.announce();
         Ok(topic)

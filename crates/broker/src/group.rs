@@ -8,6 +8,7 @@ use parking_lot::RwLock;
 use wire::body::{DataVersion, SubscriptionGroupConfig, SubscriptionGroups};
 
 use crate::limits;
+use crate::page::Page;
 use crate::topic::bump;
 
 /// Groups that exist on every broker from the start.
@@ -146,6 +147,20 @@ impl Groups {
                 .map(|(name, group)| (name.clone(), (**group).clone()))
                 .collect(),
         }
+    }
+
+    /// A page of the table, and the number of groups on all pages.
+    pub fn page(&self, page: &Page) -> (SubscriptionGroups, usize) {
+        let table = self.table.read();
+        let groups = page.of(&table.groups, table.version).into_iter();
+        let page = SubscriptionGroups {
+            data_version: table.version,
+            forbidden_table: table.forbidden.clone(),
+            subscription_group_table: groups
+                .map(|(name, group)| (name.clone(), (**group).clone()))
+                .collect(),
+        };
+        (page, table.groups.len())
     }
 
     /// Reads `subscriptionGroup.json`; what it names replaces the defaults.

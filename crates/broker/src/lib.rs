@@ -5,6 +5,7 @@
 //! response code in [`reply`] and nowhere else. **Absent:** it opens no file and no socket, and knows no other role.
 //! **Start here:** [`serve`] (one read of a connection), then `handle::send` and `handle::pull`.
 
+pub mod attribute;
 pub mod broker;
 pub mod clients;
 pub mod group;
@@ -16,6 +17,7 @@ pub mod locks;
 mod message;
 pub mod metrics;
 pub mod offset;
+pub mod page;
 mod persist;
 pub mod progress;
 mod register;

@@ -40,6 +40,12 @@ pub const LONG_TOPIC_NAME: usize = 255;
 pub const GROUP_NAME: usize = 120;
 /// Longest properties block of a record, in bytes (a signed 16-bit length on disk).
 pub const PROPERTIES: usize = 32_767;
+/// Topics or groups of one page of their table (`splitMetadataSize`).
+pub const PAGE: usize = 2_000;
+/// Largest body of an answer: with its header it must fit a frame.
+pub const ANSWER_BODY: usize = wire::limits::MAX_FRAME - (64 << 10);
+/// Largest body of a registration that is sent as it is; a larger one is compressed.
+pub const PLAIN_REGISTRATION: usize = 4 << 20;
 /// Queues that one answer to a tool tells of.
 pub const QUEUES_PER_ANSWER: usize = 65_536;
 /// Units of a consume queue in one answer to a tool.

@@ -92,6 +92,9 @@ const OWN: [&str; 7] = [
     names::REAL_QUEUE_ID,
 ];
 
+/// Properties that ask for an arbitrary delay. A delay level overrules them.
+const TIMER: [&str; 3] = [names::TIMER_DELAY_SEC, names::TIMER_DELAY_MS, names::TIMER_DELIVER_MS];
+
 impl<'a> Meaning<'a> {
     /// What the message counts as.
     fn kind(&self) -> MessageType {
@@ -135,9 +138,14 @@ pub(crate) fn set_property(block: &mut BytesMut, name: &str, value: &[u8]) {
     properties.append(name, value);
 }
 
-/// Takes out what only the broker may set.
-fn remove_own(block: &mut BytesMut) {
-    OWN.iter().for_each(|name| PropertiesMut::new(block, 0).remove(name));
+/// Makes the message of a block one that is not delayed, whatever it asks for: a dead letter.
+pub(crate) fn never_delay(block: &mut BytesMut) {
+    remove(block, &TIMER);
+    set_property(block, names::DELAY, b"-1");
+}
+
+fn remove(block: &mut BytesMut, names: &[&str]) {
+    names.iter().for_each(|name| PropertiesMut::new(block, 0).remove(name));
 }
 
 /// Encodes a message at the end of `batch`. A delayed one goes to the schedule topic until it is due. On error the
@@ -149,14 +157,19 @@ pub(crate) fn encode(
     origin: Origin,
 ) -> Result<Encoded, Refusal> {
     let Outgoing { topic, mut head, body, properties, with_previous } = message;
-    let meaning = match Meaning::of(properties) {
-        meaning if !meaning.forged || origin == Origin::Due => meaning,
-        _ => {
-            remove_own(properties);
-            Meaning::of(properties)
+    let mut meaning = Meaning::of(properties);
+    let forged = meaning.forged && origin != Origin::Due;
+    let overruled = meaning.timed && meaning.delay_level > 0;
+    if forged || overruled {
+        if forged {
+            remove(properties, &OWN);
         }
-    };
-    check(&meaning, &head)?;
+        if overruled {
+            remove(properties, &TIMER);
+        }
+        meaning = Meaning::of(properties);
+    }
+    check(&meaning, &head, origin)?;
     let mut added = Added::new();
     let mut unique_key = UniqueKey::from_slice(meaning.unique_key.unwrap_or_default());
     if origin != Origin::Due {
@@ -225,11 +238,11 @@ fn add(block: &mut Added, name: &str, value: &[u8]) {
     block.push(props::VALUE_END);
 }
 
-fn check(meaning: &Meaning<'_>, head: &RecordHead) -> Result<(), Refusal> {
+fn check(meaning: &Meaning<'_>, head: &RecordHead, origin: Origin) -> Result<(), Refusal> {
     if meaning.transactional || head.sys_flag & TRANSACTION == PREPARED {
         return Err(Refusal::Transaction);
     }
-    if meaning.timed && meaning.delay_level <= 0 {
+    if meaning.timed && meaning.delay_level <= 0 && origin == Origin::Client {
         return Err(Refusal::Timer);
     }
     Ok(())

@@ -6,6 +6,7 @@
 //! consumer has heard of it, whatever that commits meanwhile (222).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
@@ -28,7 +29,7 @@ pub struct Offsets {
 #[derive(Default)]
 struct Table {
     /// topic → group → queue → progress. Two levels so that a look-up needs no joined key.
-    topics: HashMap<String, HashMap<String, Queues>>,
+    topics: HashMap<Arc<str>, HashMap<String, Queues>>,
     entries: usize,
     version: DataVersion,
 }
@@ -157,7 +158,7 @@ impl Offsets {
             return Err(CommitError::Full(table.entries));
         }
         table.entries = left + queues.len();
-        let groups = table.topics.entry(topic.to_owned()).or_default();
+        let groups = table.topics.entry(topic.into()).or_default();
         let replaced = groups.insert(to.to_owned(), queues);
         self.forget_resets(replaced.iter());
         self.mark_dirty();
@@ -202,28 +203,56 @@ impl Offsets {
 
     /// The text of `consumerOffset.json` (store-format §16.3, with quoted integer keys, which both sides read).
     pub fn to_json(&self, now_ms: i64) -> Vec<u8> {
-        let mut table = self.table.lock();
-        bump(&mut table.version, now_ms);
-        table.json().to_string().into_bytes()
+        let version = {
+            let mut table = self.table.lock();
+            bump(&mut table.version, now_ms);
+            table.version
+        };
+        self.json(version).to_string().into_bytes()
     }
 
     /// What the file will have when it is written next, and the topics of each group (43).
     pub fn text(&self) -> Vec<u8> {
-        let table = self.table.lock();
+        let version = self.table.lock().version;
+        let mut text = self.json(version);
+        let keys = text["offsetTable"].as_object().into_iter().flat_map(Map::keys);
         let mut topics: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for (topic, groups) in &table.topics {
-            groups.keys().for_each(|group| topics.entry(group).or_default().push(topic));
+        for (topic, group) in keys.filter_map(|key| key.split_once('@')) {
+            topics.entry(group).or_default().push(topic);
         }
-        let mut text = table.json();
         text["groupTopicMap"] = serde_json::json!(topics);
         text.to_string().into_bytes()
+    }
+
+    fn json(&self, version: DataVersion) -> Value {
+        let mut offsets = Map::new();
+        for (topic, groups) in self.by_topic() {
+            for (group, queues) in groups {
+                let queues: Map<String, Value> = queues
+                    .into_iter()
+                    .map(|(id, offset)| (id.to_string(), Value::from(offset)))
+                    .collect();
+                offsets.insert(format!("{topic}@{group}"), Value::Object(queues));
+            }
+        }
+        serde_json::json!({ "dataVersion": version, "offsetTable": offsets })
+    }
+
+    /// Copies the table, one topic at a time: commits and queries take the same lock, and must not wait until all of
+    /// it is copied, or even written. Offsets of different topics have nothing to do with each other.
+    fn by_topic(&self) -> impl Iterator<Item = (Arc<str>, BTreeMap<String, BTreeMap<i32, i64>>)> {
+        let topics: Vec<Arc<str>> = self.table.lock().topics.keys().cloned().collect();
+        topics.into_iter().map(|topic| {
+            let groups = self.of_topic(&topic);
+            (topic, groups)
+        })
     }
 
     /// Topics that the group has committed offsets of.
     pub fn topics_of(&self, group: &str) -> BTreeSet<String> {
         let table = self.table.lock();
         let topics = table.topics.iter().filter(|(_, groups)| groups.contains_key(group));
-        topics.map(|(topic, _)| topic.clone()).collect()
+        topics.map(|(topic, _)| topic.as_ref().to_owned()).collect()
     }
 
     /// Groups that have committed offsets of the topic. Names with an `@` are no groups: proxies keep the progress of
@@ -249,7 +278,7 @@ impl Offsets {
             let Some(queues) = queues.as_object() else { continue };
             for (queue, offset) in queues {
                 let (Ok(queue), Some(offset)) = (queue.parse(), offset.as_i64()) else { continue };
-                let groups = table.topics.entry(topic.to_owned()).or_default();
+                let groups = table.topics.entry(topic.into()).or_default();
                 let queues = groups.entry(group.to_owned()).or_default();
                 if queues.insert(queue, Progress::committed(offset)).is_none() {
                     table.entries += 1;
@@ -277,23 +306,9 @@ impl Table {
             return Err(CommitError::Full(self.entries));
         }
         self.entries += 1;
-        let groups = self.topics.entry(topic.to_owned()).or_default();
+        let groups = self.topics.entry(topic.into()).or_default();
         groups.entry(group.to_owned()).or_default().insert(queue, progress);
         Ok(())
-    }
-
-    fn json(&self) -> Value {
-        let mut offsets = Map::new();
-        for (topic, groups) in &self.topics {
-            for (group, queues) in groups {
-                let queues: Map<String, Value> = queues
-                    .iter()
-                    .map(|(id, known)| (id.to_string(), Value::from(known.offset)))
-                    .collect();
-                offsets.insert(format!("{topic}@{group}"), Value::Object(queues));
-            }
-        }
-        serde_json::json!({ "dataVersion": self.version, "offsetTable": offsets })
     }
 }
 
@@ -345,6 +360,22 @@ mod tests {
         assert_eq!(text["offsetTable"], written["offsetTable"]);
         assert_eq!(text["dataVersion"], written["dataVersion"]);
         assert_eq!(text["groupTopicMap"]["h"], serde_json::json!(["T"]));
+    }
+
+    /// Shows that consumers can commit and leave while the table is copied, and that the copy has what was there.
+    #[test]
+    fn the_table_is_copied_without_holding_up_commits() {
+        let offsets = Offsets::default();
+        for topic in ["T", "U", "V"] {
+            offsets.commit(topic, "g", 0, 1).unwrap();
+        }
+        let mut copied = Vec::new();
+        for (topic, groups) in offsets.by_topic() {
+            assert!(offsets.table.try_lock().is_some());
+            offsets.commit(&topic, "g", 0, 2).unwrap();
+            copied.push(groups["g"][&0]);
+        }
+        assert_eq!(copied, [1, 1, 1]);
     }
 
     /// Shows that what is written is read back, and that Java's bare integer keys and extra `@` parts are understood.

@@ -13,7 +13,7 @@ use wire::body::{RegisterBrokerBody, TopicConfigs};
 use wire::header::{Header, RegisterBrokerHeader, UnregisterBrokerHeader};
 use wire::{RequestCode, reply_codes as code};
 
-use crate::Broker;
+use crate::{Broker, limits};
 
 /// How long the farewell to a name server may take.
 const UNREGISTER_TIMEOUT: Duration = Duration::from_secs(1);
@@ -171,7 +171,7 @@ pub(crate) async fn run(broker: Broker, stop: Stop) {
 
 async fn register(broker: &Broker, addr: &str) -> Result<(), String> {
     let body = RegisterBrokerBody { topics: effective_topics(broker), ..Default::default() };
-    let body = body.encode();
+    let (body, compressed) = encode(&body);
     let settings = broker.live.owned();
     let header = RegisterBrokerHeader {
         broker_name: settings.name.as_str().into(),
@@ -181,7 +181,7 @@ async fn register(broker: &Broker, addr: &str) -> Result<(), String> {
         broker_id: settings.id,
         heartbeat_timeout_millis: None,
         enable_acting_master: Some(false),
-        compressed: false,
+        compressed,
         body_crc32: wire::record::crc(&body),
     };
     let timeout = Duration::from_millis(settings.register_timeout_ms);
@@ -195,6 +195,16 @@ async fn register(broker: &Broker, addr: &str) -> Result<(), String> {
     }
     let remark = frame.remark.map(|remark| remark.to_str()).unwrap_or_default();
     Err(format!("refused with {}: {remark}", frame.code))
+}
+
+/// The body of a registration, and whether it is compressed. A large one is, for a frame has its limit; that it then
+/// cannot tell of order marks and system flags is the format's loss.
+fn encode(body: &RegisterBrokerBody) -> (Vec<u8>, bool) {
+    let plain = body.encode();
+    if plain.len() <= limits::PLAIN_REGISTRATION {
+        return (plain, false);
+    }
+    (body.encode_compressed(), true)
 }
 
 /// The topics as they are registered: while the broker itself is not fully open, their permissions are narrowed.
@@ -220,5 +230,28 @@ async fn unregister(broker: &Broker, addr: &str) {
     let farewell = broker.registrar.client.call(addr, code, fields, &[], UNREGISTER_TIMEOUT).await;
     if let Err(error) = farewell {
         tracing::debug!(namesrv = addr, %error, "the name server was not told that this broker stops");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Shows that a table that would not fit a frame is registered compressed, and a small one as it is.
+    #[test]
+    fn a_large_table_is_compressed() {
+        let body = |topics: usize| {
+            let name = |i| format!("a_topic_of_a_broker_that_has_{topics}_topics_{i:06}");
+            let topics = (0..topics).map(|i| (name(i), crate::topic::config(&name(i), 4, 6)));
+            let topic_config_table = topics.collect();
+            let topics = TopicConfigs { topic_config_table, ..TopicConfigs::default() };
+            RegisterBrokerBody { topics, ..RegisterBrokerBody::default() }
+        };
+        let (small, compressed) = encode(&body(2));
+        assert_eq!((small, compressed), (body(2).encode(), false));
+        let large = body(20_000);
+        let (bytes, compressed) = encode(&large);
+        assert!(compressed && bytes.len() < large.encode().len() / 4, "{} bytes", bytes.len());
+        assert_eq!(RegisterBrokerBody::decode(&bytes, wire::frame::VERSION), Ok(large));
     }
 }

@@ -7,11 +7,14 @@ use serde::Serialize;
 use store::{AppendError, ReadError};
 use wire::codes::RequestError;
 use wire::frame::ReplyTo;
+use wire::header::NoHeader;
 use wire::record::EncodeError;
 use wire::{Frame, FrameWriter, Header, Replies, reply_codes as code};
 
+use crate::attribute::AttributeError;
 use crate::group::GroupError;
 use crate::handle::inspect::relay::RelayError;
+use crate::limits;
 use crate::live::ChangeError;
 use crate::offset::CommitError;
 use crate::topic::TopicError;
@@ -28,6 +31,9 @@ pub enum Refusal {
     /// A bad group name or a full table.
     #[error("{0}")]
     Group(#[from] GroupError),
+    /// A change of attributes is not allowed.
+    #[error("{0}")]
+    Attribute(#[from] AttributeError),
     /// The table of offsets is full.
     #[error("{0}")]
     Commit(#[from] CommitError),
@@ -184,7 +190,7 @@ pub enum Refusal {
         limit: usize,
     },
     /// The answer does not fit into a frame.
-    #[error("the answer has {size} bytes, a frame has at most {limit} (limits::MAX_FRAME)")]
+    #[error("the answer has {size} bytes, at most {limit} fit a frame (limits::ANSWER_BODY)")]
     AnswerTooLarge {
         /// Bytes of the answer.
         size: usize,
@@ -281,7 +287,8 @@ impl Refusal {
             Refusal::GroupOffline(_) => code::CONSUMER_NOT_ONLINE,
             Refusal::NobodyHome(_)
             | Refusal::Config(_)
-            | Refusal::Topic(TopicError::Attribute(_)) => code::SYSTEM_ERROR,
+            | Refusal::Attribute(AttributeError::Bad(_)) => code::SYSTEM_ERROR,
+            Refusal::Attribute(AttributeError::Mixed) => code::INVALID_PARAMETER,
             Refusal::Topic(_) | Refusal::Group(_) | Refusal::QueueId { .. } => {
                 code::INVALID_PARAMETER
             }
@@ -422,21 +429,28 @@ pub fn header_and_body<'a>(
     }
 }
 
-/// Answers a request with success and a JSON body, unless it is one-way.
+/// Answers a request with success and a JSON body, unless it is one-way; refuses it if that is too large.
 pub fn json(out: &mut Replies, frame: &Frame<'_>, value: &impl Serialize) {
-    body(out, frame, &to_json(value));
+    header_and_json(out, frame, &NoHeader, value);
 }
 
-/// Answers a request with success, a response header and a JSON body, unless it is one-way.
+/// Answers a request with success, a response header and a JSON body, unless it is one-way; refuses it if the body is
+/// too large.
 pub fn header_and_json<'a>(
     out: &mut Replies,
     frame: &Frame<'_>,
     header: &impl Header<'a>,
     value: &impl Serialize,
 ) {
-    header_and_body(out, frame, header, &to_json(value));
+    let body = serde_json::to_vec(value).expect("tables with text keys always have a JSON form");
+    match check_size(&body) {
+        Ok(()) => header_and_body(out, frame, header, &body),
+        Err(refusal) => refuse(out, frame, &refusal),
+    }
 }
 
-fn to_json(value: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(value).expect("tables with text keys always have a JSON form")
+/// Whether a body fits an answer.
+pub fn check_size(body: &[u8]) -> Result<(), Refusal> {
+    let (size, limit) = (body.len(), limits::ANSWER_BODY);
+    if size > limit { Err(Refusal::AnswerTooLarge { size, limit }) } else { Ok(()) }
 }

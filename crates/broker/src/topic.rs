@@ -10,10 +10,11 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::RwLock;
 use store::{Queue, SCHEDULE_TOPIC, Store};
 use wire::body::{DataVersion, TopicConfig, TopicConfigs};
-use wire::flags::perm;
+use wire::flags::{perm, topic as unit};
 
 use crate::limits;
 use crate::metrics::{Traffic, TrafficLimit};
+use crate::page::Page;
 
 /// Topic whose permissions and queue counts new topics take over.
 pub const AUTO_CREATE_TOPIC: &str = "TBW102";
@@ -107,9 +108,6 @@ pub enum TopicError {
     /// Queue count outside the range.
     #[error("queue count {0} is outside 1..={max}", max = limits::QUEUES_PER_TOPIC)]
     Queues(i32),
-    /// A bad modification of attributes.
-    #[error("{0}")]
-    Attribute(String),
     /// The table is full.
     #[error("{0} topics exist, no more are created")]
     Full(usize),
@@ -155,6 +153,15 @@ pub fn config(name: &str, queues: i32, perm: i32) -> TopicConfig {
         write_queue_nums: queues,
         perm,
         ..TopicConfig::default()
+    }
+}
+
+/// System flag of a topic that a client makes which is in unit mode or not (`TopicSysFlag`).
+pub fn unit_flag(name: &str, unit_mode: bool) -> i32 {
+    match unit_mode {
+        false => 0,
+        true if name.starts_with(RETRY_PREFIX) => unit::UNIT_SUB,
+        true => unit::UNIT,
     }
 }
 
@@ -309,6 +316,7 @@ impl Topics {
         name: &str,
         default_topic: &str,
         queues: i32,
+        unit_mode: bool,
         now_ms: i64,
     ) -> Result<Option<Arc<Topic>>, TopicError> {
         let Some(template) = self.get(default_topic) else { return Ok(None) };
@@ -318,6 +326,7 @@ impl Topics {
         let queues = queues.min(template.config.write_queue_nums).max(0);
         let mut config = config(name, queues, template.config.perm & !perm::INHERIT);
         config.topic_filter_type = template.config.topic_filter_type;
+        config.topic_sys_flag = unit_flag(name, unit_mode);
         self.create_missing(config, now_ms)
     }
 
@@ -363,6 +372,19 @@ impl Topics {
         }
     }
 
+    /// A page of the table, and the number of topics on all pages.
+    pub fn page(&self, page: &Page) -> (TopicConfigs, usize) {
+        let table = self.table.read();
+        let topics = page.of(&table.topics, table.version).into_iter();
+        let configs = topics.map(|(name, topic)| (name.clone(), topic.config.clone())).collect();
+        let page = TopicConfigs {
+            data_version: table.version,
+            topic_config_table: configs,
+            ..TopicConfigs::default()
+        };
+        (page, table.topics.len())
+    }
+
     /// Topics that the file of topics does not have as they are.
     pub fn unsaved(&self) -> Vec<Arc<Topic>> {
         let table = self.table.read();
@@ -392,67 +414,6 @@ impl Topics {
     pub fn take_dirty(&self) -> bool {
         self.dirty.swap(false, Ordering::AcqRel)
     }
-}
-
-/// Applies a modification text (`+key=value,-key`) to attributes (broker-semantics §1.5).
-pub fn modify_attributes(
-    current: &mut BTreeMap<String, String>,
-    text: &str,
-    creating: bool,
-) -> Result<(), TopicError> {
-    let bad = |message: String| Err(TopicError::Attribute(message));
-    for part in text.split(',').filter(|part| !part.trim().is_empty()) {
-        let part = part.trim();
-        if let Some(pair) = part.strip_prefix('+') {
-            let Some((key, value)) = pair.split_once('=') else {
-                return bad(format!("attribute [{part}] is not of the form +key=value"));
-            };
-            check_attribute(key, value)?;
-            let fixed = matches!(key, "queue.type" | "cleanup.policy");
-            if fixed && !creating && current.get(key).is_none_or(|old| old != value) {
-                return bad(format!("attempt to update an unchangeable attribute. key: {key}"));
-            }
-            current.insert(key.to_owned(), value.to_owned());
-        } else if let Some(key) = part.strip_prefix('-') {
-            if creating {
-                return bad(format!(
-                    "only add attribute is supported while creating topic. key: {key}"
-                ));
-            }
-            if current.remove(key).is_none() {
-                return bad(format!("attempt to delete a nonexistent key: {key}"));
-            }
-        } else {
-            return bad(format!("attribute [{part}] starts with neither + nor -"));
-        }
-    }
-    Ok(())
-}
-
-fn check_attribute(key: &str, value: &str) -> Result<(), TopicError> {
-    let allowed: &[&str] = match key {
-        "queue.type" => &["SimpleCQ"],
-        "cleanup.policy" => &["DELETE"],
-        "message.type" => {
-            &["UNSPECIFIED", "NORMAL", "FIFO", "DELAY", "TRANSACTION", "MIXED", "PRIORITY"]
-        }
-        "reserve.time" => {
-            return match value.parse::<i64>() {
-                Ok(-1..) => Ok(()),
-                _ => Err(TopicError::Attribute(format!(
-                    "reserve.time={value} is not a number of hours or -1"
-                ))),
-            };
-        }
-        _ => return Err(TopicError::Attribute(format!("unsupported key: {key}"))),
-    };
-    if allowed.contains(&value) {
-        return Ok(());
-    }
-    Err(TopicError::Attribute(format!(
-        "{key}={value} is not supported; allowed: {}",
-        allowed.join(", ")
-    )))
 }
 
 #[cfg(test)]
@@ -496,13 +457,13 @@ mod tests {
         let topics = topics();
         for (asked, got) in [(4, 4), (20, 8), (-1, 0)] {
             let topic = topics
-                .create_from(&format!("t{got}"), AUTO_CREATE_TOPIC, asked, 1)
+                .create_from(&format!("t{got}"), AUTO_CREATE_TOPIC, asked, false, 1)
                 .unwrap()
                 .unwrap();
             assert_eq!((topic.config.write_queue_nums, topic.config.perm), (got, 6));
         }
-        assert!(topics.create_from("x", "SELF_TEST_TOPIC", 4, 1).unwrap().is_none());
-        assert!(topics.create_from("x", "no such template", 4, 1).unwrap().is_none());
+        assert!(topics.create_from("x", "SELF_TEST_TOPIC", 4, false, 1).unwrap().is_none());
+        assert!(topics.create_from("x", "no such template", 4, false, 1).unwrap().is_none());
     }
 
     /// Shows that the file is read back, keeps unknown system topics and survives Java's laxness.
@@ -524,18 +485,5 @@ mod tests {
         assert_eq!(check_name(" ", 127), Err(TopicError::Blank));
         assert_eq!(check_name(&"x".repeat(128), 127), Err(TopicError::TooLong));
         assert_eq!(check_name("%RETRY%g|x-1_", 127), Ok(()));
-    }
-
-    /// Shows the attribute language: add, change, remove, and what may not change.
-    #[test]
-    fn attributes_are_modified_by_text() {
-        let mut attributes = BTreeMap::new();
-        modify_attributes(&mut attributes, "+message.type=FIFO,+cleanup.policy=DELETE", true)
-            .unwrap();
-        assert!(modify_attributes(&mut attributes, "+queue.type=SimpleCQ", false).is_err());
-        modify_attributes(&mut attributes, "-message.type", false).unwrap();
-        assert!(modify_attributes(&mut attributes, "-message.type", false).is_err());
-        assert!(modify_attributes(&mut attributes, "+nonsense=1", true).is_err());
-        assert_eq!(attributes.len(), 1);
     }
 }

@@ -1,5 +1,7 @@
 //! What a handler answers, and the one table from errors to response codes and remarks.
 
+use std::pin::Pin;
+
 use bytes::Bytes;
 use wire::body::BodyError;
 use wire::call::Replies;
@@ -10,9 +12,14 @@ use wire::reply_codes as code;
 use crate::kv::KvError;
 use crate::routes::RegisterError;
 
+/// Something that is done before an answer is given, and may refuse it.
+type Before = Pin<Box<dyn Future<Output = Result<(), Refused>> + Send>>;
+
 /// A successful answer: header fields and body.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Answer {
+    /// What is done first, on which the answer depends.
+    after: Option<Before>,
     pub(crate) remark: &'static str,
     pub(crate) fields: Vec<(&'static str, String)>,
     pub(crate) body: Bytes,
@@ -29,10 +36,29 @@ impl Answer {
         Answer { fields: vec![(name, value.to_string())], ..Answer::default() }
     }
 
+    /// An empty answer that is given when `done` is.
+    pub(crate) fn after(
+        done: impl Future<Output = Result<(), Refused>> + Send + 'static,
+    ) -> Answer {
+        Answer { after: Some(Box::pin(done)), ..Answer::default() }
+    }
+
     /// Writes it as the answer to `frame`.
-    pub(crate) fn write(self, frame: &Frame<'_>, out: &mut Replies) {
-        let mut writer =
-            FrameWriter::response(out.head(), to(frame), code::SUCCESS).remark(self.remark);
+    pub(crate) fn write(mut self, frame: &Frame<'_>, out: &mut Replies) {
+        let to = to(frame);
+        let Some(after) = self.after.take() else { return self.write_to(to, out) };
+        out.later(Box::pin(async move {
+            let mut out = Replies::default();
+            match after.await {
+                Ok(()) => self.write_to(to, &mut out),
+                Err(refused) => refused.write_to(to, &mut out),
+            }
+            out
+        }));
+    }
+
+    fn write_to(self, to: ReplyTo, out: &mut Replies) {
+        let mut writer = FrameWriter::response(out.head(), to, code::SUCCESS).remark(self.remark);
         for (name, value) in &self.fields {
             writer.field(name, value.as_str());
         }
@@ -81,6 +107,7 @@ impl Refused {
             Refused::NoRoute(_) => code::TOPIC_NOT_EXIST,
             Refused::NoKey { .. } | Refused::NoNamespace(_) => code::QUERY_NOT_FOUND,
             Refused::Protected => code::NO_PERMISSION,
+            Refused::Kv(KvError::Busy(_)) => code::SYSTEM_BUSY,
             Refused::Request(RequestError::Header(_))
             | Refused::Register(_)
             | Refused::Kv(_)
@@ -96,9 +123,11 @@ impl Refused {
 
     /// Writes it as the answer to `frame`.
     pub(crate) fn write(&self, frame: &Frame<'_>, out: &mut Replies) {
-        FrameWriter::response(out.head(), to(frame), self.code())
-            .remark(&self.to_string())
-            .finish(b"");
+        self.write_to(to(frame), out);
+    }
+
+    fn write_to(&self, to: ReplyTo, out: &mut Replies) {
+        FrameWriter::response(out.head(), to, self.code()).remark(&self.to_string()).finish(b"");
     }
 }
 

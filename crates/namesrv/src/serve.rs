@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use env::Env;
 use env::settings::Settings;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 use wire::call::{Call, Replies};
 use wire::codes::NamesrvRequest as Request;
 use wire::{Frame, FrameError, Frames, Peer};
@@ -28,9 +28,8 @@ struct Inner {
     env: Env,
     started: Duration,
     settings: RwLock<Arc<NamesrvSettings>>,
-    /// Never locked together with `kv`.
     routes: RwLock<Routes>,
-    kv: Mutex<KvConfig>,
+    kv: KvConfig,
     here: OnceLock<BrokerHere>,
 }
 
@@ -48,7 +47,7 @@ impl Namesrv {
         let namesrv = Namesrv(Arc::new(Inner {
             started: env.clock.mono(),
             routes: RwLock::new(Routes::new(rules(&settings))),
-            kv: Mutex::new(KvConfig::open(env.disk.clone(), path)?),
+            kv: KvConfig::open(&env, path)?,
             settings: RwLock::new(Arc::new(settings)),
             here: OnceLock::new(),
             env,
@@ -93,7 +92,7 @@ impl Namesrv {
         &self.0.routes
     }
 
-    pub(crate) fn kv(&self) -> &Mutex<KvConfig> {
+    pub(crate) fn kv(&self) -> &KvConfig {
         &self.0.kv
     }
 

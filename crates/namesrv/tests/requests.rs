@@ -45,6 +45,8 @@ impl Setup {
         writer.finish(body);
         let mut out = Replies::default();
         self.namesrv.call_batch(peer, &mut Frames::new(&bytes, 1 << 24), &mut out).unwrap();
+        let later: Vec<_> = out.take_later().collect();
+        later.into_iter().for_each(|waiting| out.append(wait(waiting.later)));
         let mut slices = [std::io::IoSlice::new(&[]); 4];
         let used = out.io_slices(&mut slices);
         let answer: Vec<u8> = slices[..used].iter().flat_map(|s| s.to_vec()).collect();
@@ -69,6 +71,17 @@ impl Setup {
     fn register(&self, peer: &Arc<Peer>, id: &str, addr: &str) -> OwnedFrame {
         let head = Head::request(103, Format::Json);
         self.send(peer, head, &registration(id, addr), &registration_body().encode()).unwrap()
+    }
+}
+
+/// The outcome of a future that a thread resolves.
+fn wait(mut later: wire::call::Later) -> Replies {
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    loop {
+        if let std::task::Poll::Ready(replies) = later.as_mut().poll(&mut context) {
+            return replies;
+        }
+        std::thread::yield_now();
     }
 }
 
@@ -288,6 +301,25 @@ async fn kv_configuration_is_kept_and_told_where_asked_for() {
     assert_eq!(s.told(219, &key[..1], b""), "22 No config item, Namespace: ORDER_TOPIC_CONFIG {} ");
     assert_eq!(s.ask(105, &[("topic", "TopicTest")], b"").frame().body, ROUTE.as_bytes());
     assert!(s.told(100, &key[1..], b"").starts_with("1 "));
+}
+
+#[tokio::test]
+async fn no_connection_waits_for_the_kv_file() {
+    // Shows that the answers to 100 and 102 come later, from the thread that writes the file, in order.
+    let s = Setup::new(NamesrvSettings::default());
+    let key = [("namespace", "N"), ("key", "k"), ("value", "v")];
+    let mut bytes = BytesMut::new();
+    for code in [100, 102, 100] {
+        let mut writer = FrameWriter::begin(&mut bytes, &Head::request(code, Format::Json));
+        key.iter().for_each(|(name, value)| writer.field(name, *value));
+        writer.finish(b"");
+    }
+    let mut out = Replies::default();
+    s.namesrv.call_batch(&s.peer, &mut Frames::new(&bytes, 1 << 24), &mut out).unwrap();
+    assert_eq!((out.len(), out.waiting()), (0, 3));
+    let later: Vec<_> = out.take_later().collect();
+    later.into_iter().for_each(|waiting| drop(wait(waiting.later)));
+    assert_eq!(s.told(101, &key[..2], b""), "0  {value=v} ");
 }
 
 #[tokio::test]

@@ -211,6 +211,9 @@ impl Conn {
             if !self.unsent.is_empty() {
                 // What is pushed meanwhile waits in the peer, and counts.
                 self.peer.register(cx.waker());
+                if self.peer.is_closed() {
+                    return Err(End::Stopped);
+                }
                 self.held.unsent.try_set(self.unsent.held() + self.peer.queued_bytes())?;
                 return Ok(false);
             }
@@ -221,12 +224,17 @@ impl Conn {
         let Scratch { input, replies } = scratch;
         let handled = self.read(input, replies, cx);
         let collected = self.collect(replies, cx);
+        self.peer.register(cx.waker());
+        let open = self.peer.drain(replies);
         self.held.parked.set(self.held.parked_bytes);
         let written = self.write(replies, cx);
         if handled.is_err() || written.is_err() || !replies.is_empty() {
             self.unsent = replies.take_unsent();
         }
         written?;
+        if !open {
+            return Err(End::Stopped);
+        }
         let goes_on = handled? || collected;
         if self.unsent.is_empty() {
             return Ok(goes_on);
@@ -394,7 +402,7 @@ impl Conn {
         Ok(())
     }
 
-    /// Adds answers that have become ready and frames that were pushed; true when there were any.
+    /// Adds answers that have become ready; true when there were any.
     fn collect(&mut self, replies: &mut Replies, cx: &mut Context<'_>) -> bool {
         let before = replies.len();
         self.park(replies);
@@ -416,8 +424,6 @@ impl Conn {
             }
             self.park(replies);
         }
-        self.peer.register(cx.waker());
-        self.peer.drain(replies);
         replies.len() > before
     }
 

@@ -114,6 +114,25 @@ async fn pushes_reach_an_idle_peer() {
 }
 
 #[tokio::test]
+async fn a_peer_that_the_handler_closes_is_disconnected() {
+    // Shows that closing a peer ends its connection, whether it is idle or does not read its answers.
+    let setup = Setup::new(Limits::default()).await;
+    let mut idle = setup.connect().await;
+    idle.send(&request(ECHO, 1, b"")).await;
+    idle.next().await;
+    let close = |i: usize| setup.handler.peers.lock()[i].close();
+    close(0);
+    assert!(idle.try_next().await.is_none());
+    setup.disconnects(1).await;
+    let mut deaf = setup.connect().await;
+    deaf.send(&large(1, 30_000_000)).await;
+    until(|| setup.handler.peers.lock().len() == 2).await;
+    close(1);
+    setup.disconnects(2).await;
+    assert!(deaf.try_next().await.is_none());
+}
+
+#[tokio::test]
 async fn a_thousand_connections_are_served_and_heard_the_end_of() {
     // Shows 1,000 connections at once: each is answered, counted, and its end is reported once.
     let setup = Setup::new(Limits::default()).await;

@@ -60,6 +60,14 @@ pub mod perm {
     pub const PRIORITY: i32 = 0x8;
 }
 
+/// Bits of a topic's `topicSysFlag`.
+pub mod topic {
+    /// Made by a producer in unit mode.
+    pub const UNIT: i32 = 0x1;
+    /// Retries of a consumer in unit mode.
+    pub const UNIT_SUB: i32 = 0x2;
+}
+
 /// Bits of a command's `flag`.
 pub mod command {
     /// The command is a response.

@@ -153,11 +153,12 @@ impl Peer {
         call
     }
 
-    /// Moves what is queued into `out`. For the connection's task.
-    pub fn drain(&self, out: &mut Replies) {
+    /// Moves what is queued into `out`; false when the connection is closed. For the connection's task.
+    pub fn drain(&self, out: &mut Replies) -> bool {
         let mut outbox = self.outbox.lock();
         outbox.bytes = 0;
         outbox.frames.drain(..).for_each(|frame| out.body(frame));
+        !outbox.closed
     }
 
     /// Bytes that are queued.
@@ -166,17 +167,19 @@ impl Peer {
         self.outbox.lock().bytes
     }
 
-    /// Wakes `waker` when something is queued, from now on and once: register before [`Peer::drain`].
-    /// For the connection's task.
+    /// Wakes `waker` when something is queued or the peer is closed, from now on and once: register before
+    /// [`Peer::drain`]. For the connection's task.
     pub fn register(&self, waker: &Waker) {
         self.waker.register(waker);
     }
 
-    /// Refuses further frames, drops queued ones and ends all calls. For the connection's task.
+    /// Ends the connection: refuses further frames, drops queued ones, ends all calls, and has the
+    /// connection's task close the socket.
     pub fn close(&self) {
         *self.outbox.lock() = Outbox { closed: true, ..Outbox::default() };
         let calls = std::mem::take(&mut *self.calls.lock());
         calls.into_values().for_each(|slot| slot.set(Err(PeerError::Closed)));
+        self.waker.wake();
     }
 
     /// Whether the connection is closed.

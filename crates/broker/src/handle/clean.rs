@@ -34,11 +34,16 @@ pub(crate) fn unused_topics(
     frame: &Frame<'_>,
     out: &mut Replies,
 ) -> Result<(), Refusal> {
-    let queues = broker.store.queues();
-    let unknown = queues.iter().filter(|queue| broker.topics.get(queue.topic()).is_none());
-    let topics: BTreeSet<String> = unknown.map(|queue| queue.topic().to_owned()).collect();
+    let known = broker.clone();
+    // The job may wait for its turn, and topics may be created meanwhile: it looks for itself.
     clean(broker, frame, out, move |store| {
-        topics.iter().try_for_each(|topic| store.delete_topic(topic))
+        let queues = store.queues();
+        let topics: BTreeSet<&str> = queues.iter().map(|queue| queue.topic()).collect();
+        let mut topics = topics.into_iter();
+        topics.try_for_each(|topic| match known.topics.get(topic) {
+            Some(_) => Ok(()),
+            None => store.delete_topic(topic),
+        })
     })
 }
 

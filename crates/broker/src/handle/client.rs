@@ -20,7 +20,7 @@ pub(crate) fn heartbeat(
 ) -> Result<(), Refusal> {
     let data = wire::body::read::<HeartbeatData>(frame.body)?;
     for consumer in &data.consumer_data_set {
-        create_retry_topic(broker, &consumer.group_name)?;
+        create_retry_topic(broker, &consumer.group_name, consumer.unit_mode)?;
     }
     let sender = Sender {
         peer,
@@ -51,12 +51,16 @@ pub(crate) fn heartbeat(
 }
 
 /// A group that may exist gets its retry topic with its first heartbeat.
-fn create_retry_topic(broker: &Broker, group: &str) -> Result<(), Refusal> {
+fn create_retry_topic(broker: &Broker, group: &str, unit_mode: bool) -> Result<(), Refusal> {
     let Some(config) = broker.groups.get_or_create(group, broker.env.clock.wall_ms()) else {
         return Ok(());
     };
     if config.retry_queue_nums > 0 {
-        broker.create_group_topic(&format!("{RETRY_PREFIX}{group}"), config.retry_queue_nums)?;
+        broker.create_group_topic(
+            &format!("{RETRY_PREFIX}{group}"),
+            config.retry_queue_nums,
+            unit_mode,
+        )?;
     }
     Ok(())
 }

@@ -3,10 +3,14 @@
 use store::ReadError;
 use wire::body::{SubscriptionGroupConfig, TopicConfig, TopicFilterType};
 use wire::header::{
-    CreateTopicHeader, GetAllGroupsResponse, GetAllTopicConfigResponse, GroupHeader, TopicHeader,
+    CreateTopicHeader, GetAllGroupsHeader, GetAllGroupsResponse, GetAllTopicConfigHeader,
+    GetAllTopicConfigResponse, GroupHeader, TopicHeader,
 };
 use wire::{Frame, Replies};
 
+use crate::attribute::{self, Of};
+use crate::handle::lists;
+use crate::page::Page;
 use crate::reply::{self, Refusal};
 use crate::topic::{self, TopicError};
 use crate::{Broker, limits};
@@ -31,7 +35,7 @@ pub(crate) fn create_topic(
     let mut attributes =
         known.as_ref().map(|topic| topic.config.attributes.clone()).unwrap_or_default();
     if let Some(text) = &header.attributes {
-        topic::modify_attributes(&mut attributes, &text.to_str(), known.is_none())?;
+        attribute::modify_by_text(Of::Topic, &mut attributes, &text.to_str(), known.is_none())?;
     }
     let config = TopicConfig {
         topic_name: name.into_owned(),
@@ -86,16 +90,25 @@ pub(crate) fn delete_topic(
     Ok(())
 }
 
-/// 21: every topic.
-pub(crate) fn all_topics(broker: &Broker, frame: &Frame<'_>, out: &mut Replies) {
-    let table = broker.topics.snapshot();
-    let total = i32::try_from(table.topic_config_table.len()).unwrap_or(i32::MAX);
-    reply::header_and_json(
-        out,
-        frame,
-        &GetAllTopicConfigResponse { total_topic_num: Some(total) },
-        &table,
-    );
+/// 21: every topic, or a page of them.
+pub(crate) fn all_topics(
+    broker: &Broker,
+    frame: &Frame<'_>,
+    header: &GetAllTopicConfigHeader<'_>,
+    out: &mut Replies,
+) {
+    let page = Page::asked(header.topic_seq, header.data_version.as_ref(), header.max_topic_num);
+    let (table, total) = match page {
+        Some(page) => broker.topics.page(&page),
+        None => {
+            let table = broker.topics.snapshot();
+            let total = table.topic_config_table.len();
+            (table, total)
+        }
+    };
+    let total_topic_num = Some(i32::try_from(total).unwrap_or(i32::MAX));
+    let header = GetAllTopicConfigResponse { total_topic_num };
+    reply::header_and_json(out, frame, &header, &table);
 }
 
 /// 351: one topic.
@@ -118,21 +131,31 @@ pub(crate) fn create_group(
     out: &mut Replies,
 ) -> Result<(), Refusal> {
     let config: SubscriptionGroupConfig = wire::body::read(frame.body)?;
+    let config = lists::check_group(broker, config)?;
     broker.groups.put(config, broker.env.clock.wall_ms())?;
     broker.answer_when_announced(frame, out);
     Ok(())
 }
 
-/// 201: every group.
-pub(crate) fn all_groups(broker: &Broker, frame: &Frame<'_>, out: &mut Replies) {
-    let table = broker.groups.snapshot();
-    let total = i32::try_from(table.subscription_group_table.len()).unwrap_or(i32::MAX);
-    reply::header_and_json(
-        out,
-        frame,
-        &GetAllGroupsResponse { total_group_num: Some(total) },
-        &table,
-    );
+/// 201: every group, or a page of them.
+pub(crate) fn all_groups(
+    broker: &Broker,
+    frame: &Frame<'_>,
+    header: &GetAllGroupsHeader<'_>,
+    out: &mut Replies,
+) {
+    let page = Page::asked(header.group_seq, header.data_version.as_ref(), header.max_group_num);
+    let (table, total) = match page {
+        Some(page) => broker.groups.page(&page),
+        None => {
+            let table = broker.groups.snapshot();
+            let total = table.subscription_group_table.len();
+            (table, total)
+        }
+    };
+    let total_group_num = Some(i32::try_from(total).unwrap_or(i32::MAX));
+    let header = GetAllGroupsResponse { total_group_num };
+    reply::header_and_json(out, frame, &header, &table);
 }
 
 /// 352: one group.

@@ -1,8 +1,9 @@
 //! Several topics (18) or groups (225) at once: all of them, or none when one is refused.
 
-use wire::body::{SubscriptionGroupList, TopicConfig, TopicConfigList};
+use wire::body::{SubscriptionGroupConfig, SubscriptionGroupList, TopicConfig, TopicConfigList};
 use wire::{Frame, Replies};
 
+use crate::attribute::{self, Of};
 use crate::group;
 use crate::reply::{self, Refusal};
 use crate::topic::{self, TopicError};
@@ -40,13 +41,8 @@ fn check(broker: &Broker, mut config: TopicConfig) -> Result<TopicConfig, Refusa
     topic::check_queues(config.read_queue_nums)?;
     topic::check_queues(config.write_queue_nums)?;
     let known = broker.topics.get(&config.topic_name);
-    let mut attributes =
-        known.as_ref().map(|topic| topic.config.attributes.clone()).unwrap_or_default();
-    for (key, value) in &config.attributes {
-        let change = if key.starts_with('-') { key.clone() } else { format!("{key}={value}") };
-        topic::modify_attributes(&mut attributes, &change, known.is_none())?;
-    }
-    config.attributes = attributes;
+    let current = known.as_ref().map(|topic| &topic.config.attributes);
+    config.attributes = attribute::merged(Of::Topic, current, &config.attributes)?;
     Ok(config)
 }
 
@@ -57,13 +53,24 @@ pub(crate) fn create_groups(
     out: &mut Replies,
 ) -> Result<(), Refusal> {
     let list: SubscriptionGroupList = wire::body::read(frame.body)?;
-    for config in &list.group_config_list {
-        group::check_name(&config.group_name)?;
-    }
+    let checked = list.group_config_list.into_iter().map(|config| check_group(broker, config));
+    let checked: Vec<SubscriptionGroupConfig> = checked.collect::<Result<_, _>>()?;
     let now_ms = broker.env.clock.wall_ms();
-    for config in list.group_config_list {
+    for config in checked {
         broker.groups.put(config, now_ms)?;
     }
     broker.answer_when_written(frame, out);
     Ok(())
+}
+
+/// The group as it will be: what comes as attributes are changes of those that it has.
+pub(super) fn check_group(
+    broker: &Broker,
+    mut config: SubscriptionGroupConfig,
+) -> Result<SubscriptionGroupConfig, Refusal> {
+    group::check_name(&config.group_name)?;
+    let known = broker.groups.get(&config.group_name);
+    let current = known.as_ref().map(|group| &group.attributes);
+    config.attributes = attribute::merged(Of::Group, current, &config.attributes)?;
+    Ok(config)
 }

@@ -29,7 +29,9 @@ pub(crate) fn query(
         return Ok(());
     }
     let (topic, group) = (header.topic.to_str(), header.consumer_group.to_str());
-    if let Some(offset) = broker.offsets.query(&topic, &group, header.queue_id) {
+    // Committed offsets are not checked; one below 0 is as good as none.
+    let committed = broker.offsets.query(&topic, &group, header.queue_id);
+    if let Some(offset) = committed.filter(|offset| *offset >= 0) {
         reply::header(out, frame, &OffsetResponse { offset });
         return Ok(());
     }

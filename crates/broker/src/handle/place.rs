@@ -69,11 +69,13 @@ fn find_topic(broker: &Broker, header: &SendHeader<'_>) -> Result<(Arc<Topic>, b
     // It may have been switched off while running, which leaves the template as it is.
     let may_create = template != AUTO_CREATE_TOPIC || broker.settings().auto_create_topic;
     let created = match may_create {
-        true => broker.topics.create_from(&name, &template, queues, now_ms)?,
+        true => broker.topics.create_from(&name, &template, queues, header.unit_mode, now_ms)?,
         false => None,
     };
     let created = match created {
-        None if name.starts_with(RETRY_PREFIX) => broker.create_group_topic(&name, 1)?,
+        None if name.starts_with(RETRY_PREFIX) => {
+            broker.create_group_topic(&name, 1, header.unit_mode)?
+        }
         created => created,
     };
     created.map(|topic| (topic, true)).ok_or_else(|| Refusal::NoTopic(name.into_owned()))

@@ -60,6 +60,10 @@ pub(crate) fn pull(
         let (topic, group) = (header.topic.to_str(), header.consumer_group.to_str());
         broker.offsets.commit(&topic, &group, header.queue_id, header.commit_offset)?;
     }
+    if header.queue_offset < 0 {
+        pull.answer_below(out);
+        return Ok(());
+    }
     let hold = hold(broker, header);
     match (pull.get()?, hold) {
         (Get::Ready(got), Some(hold)) if is_end(got.status, pull.offset) => {
@@ -122,6 +126,7 @@ fn check(
         started,
         held: false,
         queue,
+        // One below 0 is not read at, see `pull`.
         offset: u64::try_from(header.queue_offset).unwrap_or(0),
         want: Want {
             max_messages: header.max_msg_nums.clamp(1, limits::PULL_MESSAGES) as u32,
@@ -178,7 +183,13 @@ impl Filter {
         if !is_tag(&data.expression_type) {
             return Err(Refusal::ExpressionType(data.expression_type.clone()));
         }
-        if data.code_set.is_empty() {
+        let all = match data.sub_string.trim() {
+            "*" => true,
+            "" => data.code_set.is_empty(),
+            // Tags without their hashes take nothing, as in the reference.
+            _ => false,
+        };
+        if all {
             return Ok(Filter::All);
         }
         Ok(Filter::Tags(data.code_set.iter().map(|hash| i64::from(*hash)).collect()))
@@ -281,12 +292,25 @@ impl Pull {
         self.broker.offsets.take_reset(self.queue.topic(), &self.group.group_name, queue)
     }
 
-    /// Sends the client elsewhere.
+    /// Sends the client where an administrator wants it.
     fn answer_reset(&self, offset: i64, out: &mut Replies) {
+        self.answer_moved("OFFSET_RESET", offset, out);
+    }
+
+    /// Sends a client whose offset is below 0 to the start.
+    fn answer_below(&self, out: &mut Replies) {
+        let status = match self.queue.max_offset() {
+            0 => "NO_MESSAGE_IN_QUEUE",
+            _ => "OFFSET_TOO_SMALL",
+        };
+        self.answer_moved(status, self.queue.min_offset() as i64, out);
+    }
+
+    fn answer_moved(&self, remark: &str, next: i64, out: &mut Replies) {
         let (min, max) = (self.queue.min_offset() as i64, self.queue.max_offset() as i64);
-        let mut writer = FrameWriter::response(out.head(), self.to, code::PULL_OFFSET_MOVED)
-            .remark("OFFSET_RESET");
-        self.response(offset, min, max).encode(&mut writer);
+        let mut writer =
+            FrameWriter::response(out.head(), self.to, code::PULL_OFFSET_MOVED).remark(remark);
+        self.response(next, min, max).encode(&mut writer);
         writer.finish(&[]);
         self.note(code::PULL_OFFSET_MOVED, self.broker.env.clock.mono());
     }
@@ -374,4 +398,35 @@ fn outcome(status: Status, offset: u64) -> (i32, &'static str) {
 /// Whether nothing is there yet, so that the pull may be held until something is.
 fn is_end(status: Status, offset: u64) -> bool {
     outcome(status, offset).0 == code::PULL_NOT_FOUND
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Shows which subscriptions of a heartbeat take everything: those that say so, and not those that name tags but
+    /// lack their hashes.
+    #[test]
+    fn all_is_taken_only_where_it_is_said() {
+        let a = java_hash::tags_code(b"a");
+        for (expression, hashes, takes_a, takes_other) in [
+            ("*", vec![], true, true),
+            ("", vec![], true, true),
+            ("a", vec![], false, false),
+            ("a", vec![a as i32], true, false),
+            ("", vec![a as i32], true, false),
+        ] {
+            let data = SubscriptionData {
+                sub_string: expression.to_owned(),
+                code_set: hashes,
+                ..SubscriptionData::default()
+            };
+            let filter = Filter::of(&data).unwrap();
+            assert_eq!(
+                (filter.accepts(a), filter.accepts(a + 1)),
+                (takes_a, takes_other),
+                "{data:?}"
+            );
+        }
+    }
 }

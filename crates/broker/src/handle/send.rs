@@ -14,7 +14,6 @@ use store::{AppendError, Appended, Batch, Durability};
 use wire::frame::ReplyTo;
 use wire::header::SendHeader;
 use wire::ids::OffsetMsgId;
-use wire::props::names;
 use wire::record::RecordHead;
 use wire::{Frame, FrameWriter, Peer, Replies, batch, reply_codes as code};
 
@@ -149,7 +148,7 @@ fn retry_target(
     let name = format!("{DLQ_PREFIX}{group}");
     let limit = broker.settings().metrics_label_sets;
     broker.metrics.dead_letter(group, &topic.config.topic_name, limit);
-    let topic = broker.create_group_topic(&name, 1)?.ok_or(Refusal::NoTopic(name))?;
+    let topic = broker.create_group_topic(&name, 1, false)?.ok_or(Refusal::NoTopic(name))?;
     Ok(Target { topic, queue_id: 0, dead: true, created: false })
 }
 
@@ -181,7 +180,7 @@ fn encode(
         properties.append_to(&mut pass.properties);
     }
     if target.dead {
-        message::set_property(&mut pass.properties, names::DELAY, b"-1");
+        message::never_delay(&mut pass.properties);
     }
     let (topic, body, properties) = (&target.topic, frame.body, &mut pass.properties);
     let outgoing = Outgoing { topic, head, body, properties, with_previous: false };

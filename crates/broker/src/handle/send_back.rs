@@ -27,6 +27,7 @@ struct Retry {
     delay_level: i32,
     max_times: i32,
     retry_queues: i32,
+    unit_mode: bool,
 }
 
 /// Serves one send-back. Reading the message may need the disk, so all of it is answered later.
@@ -56,6 +57,7 @@ pub(crate) fn send_back(
         delay_level: header.delay_level,
         max_times: asked.unwrap_or(group.retry_max_times),
         retry_queues: group.retry_queue_nums,
+        unit_mode: header.unit_mode,
     };
     let to = (!frame.is_oneway()).then(|| frame.reply_to());
     let broker = broker.clone();
@@ -125,18 +127,23 @@ impl Retry {
             block.append(names::ORIGIN_MESSAGE_ID, own.as_str().as_bytes());
         }
         let dead = self.is_dead(view);
-        let level = match (dead, self.delay_level) {
-            (true, _) => -1,
-            (false, 0) => 3 + view.reconsume_times(),
-            (false, level) => level,
-        };
-        message::set_property(&mut properties, names::DELAY, level.to_string().as_bytes());
+        if dead {
+            message::never_delay(&mut properties);
+        } else {
+            let level = match self.delay_level {
+                0 => view.reconsume_times().saturating_add(3),
+                level => level,
+            };
+            message::set_property(&mut properties, names::DELAY, level.to_string().as_bytes());
+        }
         let (name, queues) = if dead {
             (format!("{DLQ_PREFIX}{}", self.group), 1)
         } else {
             (format!("{RETRY_PREFIX}{}", self.group), self.retry_queues)
         };
-        let target = broker.create_group_topic(&name, queues)?.ok_or(Refusal::NoTopic(name))?;
+        let target = broker
+            .create_group_topic(&name, queues, self.unit_mode && !dead)?
+            .ok_or(Refusal::NoTopic(name))?;
         if !target.is_writable() {
             return Err(Refusal::TopicNotWritable(target.config.topic_name.clone()));
         }

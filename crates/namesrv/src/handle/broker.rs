@@ -73,9 +73,9 @@ pub(crate) fn register(
         }
     }
     if namesrv.settings().order_topics_to_brokers
-        && let Some(table) = namesrv.kv().lock().namespace(ORDER_TOPIC_CONFIG)
+        && let Some(table) = namesrv.kv().namespace(ORDER_TOPIC_CONFIG)
     {
-        answer.body = body::write(&KVTable { table: table.clone() }).into();
+        answer.body = body::write(&KVTable { table }).into();
     }
     Ok(answer)
 }

@@ -25,10 +25,8 @@ pub(crate) fn by_topic(
     }
     let topic = header.topic.to_str();
     let no_route = || Refused::NoRoute(topic.to_string());
-    let order = settings
-        .order_topics
-        .then(|| namesrv.kv().lock().get(ORDER_TOPIC_CONFIG, &topic).map(str::to_owned))
-        .flatten();
+    let order =
+        settings.order_topics.then(|| namesrv.kv().get(ORDER_TOPIC_CONFIG, &topic)).flatten();
     let (zone, view) = (zone(frame), namesrv.view(peer));
     let routes = namesrv.routes().read();
     if order.is_none() && zone.is_none() && view.is_none() {

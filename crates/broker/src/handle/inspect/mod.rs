@@ -14,7 +14,6 @@ use serde::Serialize;
 use store::{Queue, ReadError};
 use wire::body::{MessageQueue, queue_key};
 use wire::frame::ReplyTo;
-use wire::limits::MAX_FRAME;
 use wire::{Frame, FrameWriter, Replies, reply_codes as code};
 
 use crate::reply::{self, Refusal};
@@ -48,8 +47,7 @@ fn answer_text(
     find: impl FnOnce(&Broker) -> Result<Vec<u8>, Refusal> + Send + 'static,
 ) -> Result<(), Refusal> {
     later(broker, frame, out, find, |out, to, body| {
-        if body.len() > MAX_FRAME {
-            let refusal = Refusal::AnswerTooLarge { size: body.len(), limit: MAX_FRAME };
+        if let Err(refusal) = reply::check_size(&body) {
             return reply::refuse_to(out, to, &refusal);
         }
         FrameWriter::response(out.head(), to, code::SUCCESS).finish(&body);

@@ -1,9 +1,13 @@
 use std::collections::BTreeMap;
 
 use wire::body::{
-    CorrectionOffsets, SubscriptionGroupConfig, SubscriptionGroupList, TopicConfig, TopicConfigList,
+    CorrectionOffsets, SubscriptionGroupConfig, SubscriptionGroupList, SubscriptionGroups,
+    TopicConfig, TopicConfigList, TopicConfigs,
 };
-use wire::header::{CloneOffsetsHeader, CorrectionOffsetHeader, DeleteGroupHeader};
+use wire::header::{
+    CloneOffsetsHeader, CorrectionOffsetHeader, DeleteGroupHeader, GetAllGroupsHeader,
+    GetAllTopicConfigHeader,
+};
 
 use super::*;
 
@@ -37,6 +41,7 @@ async fn a_list_of_topics() {
         (topic("TBW102", 1, &[]), 29),
         (topic("D", -1, &[]), 29),
         (topic("D", 1, &[("message.type", "FIFO")]), 1),
+        (topic("D", 1, &[("+message.type", "MIXED")]), 29),
     ] {
         assert_eq!(list(&fixture, &peer, vec![topic("C", 1, &[]), refused]).await, code);
         assert!(fixture.broker.topics.get("C").is_none());
@@ -62,6 +67,41 @@ async fn a_list_of_groups() {
         assert_eq!(fixture.broker.groups.get("one").is_some(), want == 0);
     }
     assert_eq!(fixture.broker.groups.get("two").unwrap().retry_max_times, 3);
+    fixture.end().await;
+}
+
+/// Shows that a group's attributes are changed as a topic's are (200, 225): a later change that names none keeps them,
+/// and what is refused changes nothing.
+#[tokio::test]
+async fn attributes_of_a_group() {
+    let fixture = Fixture::new();
+    let peer = fixture.client(1, "c", "other").await;
+    let change = async |key: &str, value: &str, listed: bool| {
+        let attributes = BTreeMap::from([(key.to_owned(), value.to_owned())]);
+        let attributes = if key.is_empty() { BTreeMap::new() } else { attributes };
+        let group_name = "g".to_owned();
+        let group = SubscriptionGroupConfig { group_name, attributes, ..Default::default() };
+        let (code, body) = match listed {
+            true => {
+                let list = SubscriptionGroupList { group_config_list: vec![group] };
+                let code = RequestCode::UpdateAndCreateSubscriptiongroupList;
+                (code, wire::body::write(&list))
+            }
+            false => (RequestCode::UpdateAndCreateSubscriptiongroup, wire::body::write(&group)),
+        };
+        let answer = fixture.call(&peer, code, &NoHeader, &body).await;
+        let group = fixture.broker.groups.get("g");
+        let factor = group.and_then(|group| group.attributes.get("priority.factor").cloned());
+        (answer.frame().code, factor)
+    };
+    let some = |factor: &str| Some(factor.to_owned());
+    assert_eq!(change("priority.factor", "50", false).await, (1, None));
+    assert_eq!(change("+priority.factor", "50", false).await, (0, some("50")));
+    assert_eq!(change("", "", false).await, (0, some("50")));
+    assert_eq!(change("+message.type", "FIFO", false).await, (1, some("50")));
+    assert_eq!(change("+priority.factor", "101", true).await, (1, some("50")));
+    assert_eq!(change("+priority.factor", "7", true).await, (0, some("7")));
+    assert_eq!(change("-priority.factor", "", true).await, (0, None));
     fixture.end().await;
 }
 
@@ -145,5 +185,87 @@ async fn cleaning_on_request() {
         queue.max_offset() - queue.min_offset()
     };
     assert_eq!((left("T"), left("U")), (2, 0));
+    fixture.end().await;
+}
+
+/// Shows that a topic which is created while the cleaning of unused topics waits for its turn keeps its messages.
+#[tokio::test]
+async fn a_topic_that_is_created_before_its_cleaning_is_kept() {
+    let fixture = Fixture::new();
+    let peer = fixture.client(1, "c", "g").await;
+    fixture.send(&peer, "U", 2).await;
+    let known = fixture.broker.topics.get("U").unwrap();
+    fixture.broker.topics.remove("U", 1);
+    let gate = Arc::new(parking_lot::RwLock::new(()));
+    let closed = gate.write();
+    let jobs = (0..32).map(|_| {
+        let gate = Arc::clone(&gate);
+        fixture.store.background(move |_| drop(gate.read())).unwrap()
+    });
+    let jobs: Vec<_> = jobs.collect();
+    let mut bytes = BytesMut::new();
+    let head = Head::request(RequestCode::CleanUnusedTopic.code(), Format::Json);
+    FrameWriter::begin(&mut bytes, &head).finish(b"");
+    let mut replies = Replies::default();
+    let mut frames = Frames::new(&bytes, MAX_FRAME);
+    fixture.broker.call_batch(&peer, &mut frames, &mut replies).unwrap();
+    fixture.broker.topics.put(known.config.clone(), 1).unwrap();
+    drop(closed);
+    for waiting in replies.take_later().collect::<Vec<_>>() {
+        waiting.later.await;
+    }
+    let queue = fixture.store.find_queue("U", 0).unwrap();
+    assert_eq!((queue.min_offset(), queue.max_offset()), (0, 2));
+    drop(jobs);
+    fixture.end().await;
+}
+
+/// Shows that topics and groups are told in pages to those who ask for pages (21, 201), with the number of all.
+#[tokio::test]
+async fn tables_are_told_in_pages() {
+    let fixture = Fixture::new();
+    let peer = fixture.client(1, "c", "g").await;
+    let topics = fixture.broker.topics.snapshot();
+    let all: Vec<&String> = topics.topic_config_table.keys().collect();
+    let version = String::from_utf8(wire::body::write(&topics.data_version)).unwrap();
+    let header = GetAllTopicConfigHeader {
+        topic_seq: Some(3),
+        data_version: Some(version.as_str().into()),
+        max_topic_num: Some(2),
+    };
+    let answer = fixture.call(&peer, RequestCode::GetAllTopicConfig, &header, &[]).await;
+    let page: TopicConfigs = wire::body::read(answer.frame().body).unwrap();
+    assert!(page.topic_config_table.keys().eq(all[3..5].iter().copied()));
+    assert_eq!(field(&answer, "totalTopicNum").unwrap(), all.len().to_string());
+
+    let header = GetAllGroupsHeader { max_group_num: Some(2), ..GetAllGroupsHeader::default() };
+    let code = RequestCode::GetAllSubscriptiongroupConfig;
+    let answer = fixture.call(&peer, code, &header, &[]).await;
+    let page: SubscriptionGroups = wire::body::read(answer.frame().body).unwrap();
+    assert_eq!(page.subscription_group_table.len(), 2);
+    let total = fixture.broker.groups.count();
+    assert_eq!(field(&answer, "totalGroupNum").unwrap(), total.to_string());
+    let answer = fixture.call(&peer, code, &GetAllGroupsHeader::default(), &[]).await;
+    let page: SubscriptionGroups = wire::body::read(answer.frame().body).unwrap();
+    assert_eq!(page.subscription_group_table.len(), total);
+    fixture.end().await;
+}
+
+/// Shows that a table that no frame can hold is refused, by its size, rather than sent.
+#[tokio::test]
+async fn an_answer_that_is_too_large_is_refused() {
+    let fixture = Fixture::new();
+    let peer = fixture.client(1, "c", "g").await;
+    let text = "x".repeat(crate::limits::ANSWER_BODY / 2);
+    for name in ["A", "B"] {
+        fixture.broker.topics.put(topic(name, 1, &[("large", &text)]), 1).unwrap();
+    }
+    let header = GetAllTopicConfigHeader::default();
+    let answer = fixture.call(&peer, RequestCode::GetAllTopicConfig, &header, &[]).await;
+    assert_eq!((answer.frame().code, answer.frame().body.len()), (1, 0));
+    let header = GetAllTopicConfigHeader { max_topic_num: Some(2), ..header };
+    let answer = fixture.call(&peer, RequestCode::GetAllTopicConfig, &header, &[]).await;
+    let page: TopicConfigs = wire::body::read(answer.frame().body).unwrap();
+    assert!(page.topic_config_table.keys().eq(["%RETRY%g", "A"]));
     fixture.end().await;
 }

@@ -75,6 +75,41 @@ async fn a_running_consumer_hears_of_a_reset() {
     fixture.end().await;
 }
 
+/// Shows that a negative offset counts as none: the group starts at 0 where it may, and else by its own policy.
+#[tokio::test]
+async fn a_negative_offset_is_none() {
+    let fixture = Fixture::new();
+    let peer = fixture.client(1, "c", "g").await;
+    fixture.send(&peer, "T", 1).await;
+    assert_eq!(commit(&fixture, &peer, -5).await, "");
+    assert_eq!(committed(&fixture, &peer).await, "0");
+    let header = QueryConsumerOffsetHeader {
+        consumer_group: "g".into(),
+        topic: "T".into(),
+        set_zero_if_not_found: Some(false),
+        ..QueryConsumerOffsetHeader::default()
+    };
+    let answer = fixture.call(&peer, RequestCode::QueryConsumerOffset, &header, &[]).await;
+    assert_eq!(answer.frame().code, 22);
+    fixture.end().await;
+}
+
+/// Shows that a pull from below 0 is sent to the start of the queue at once, be there messages or none.
+#[tokio::test]
+async fn a_pull_from_below_zero_is_sent_to_the_start() {
+    let fixture = Fixture::new();
+    let peer = fixture.client(1, "c", "g").await;
+    fixture.broker.topics.put(crate::topic::config("T", 1, 6), 1).unwrap();
+    for (sent, status) in [(0, "NO_MESSAGE_IN_QUEUE"), (2, "OFFSET_TOO_SMALL")] {
+        fixture.send(&peer, "T", sent).await;
+        let answer = pull(&fixture, &peer, -1, true).await;
+        assert_eq!((answer.frame().code, remark(&answer)), (21, status.to_owned()));
+        assert_eq!(field(&answer, "nextBeginOffset").as_deref(), Some("0"));
+        assert_eq!(field(&answer, "maxOffset"), Some(sent.to_string()));
+    }
+    fixture.end().await;
+}
+
 /// Shows that a pull that was held when the reset came is answered with it, and not with the message that ends it.
 #[tokio::test]
 async fn a_held_pull_hears_of_a_reset() {

@@ -1,4 +1,7 @@
 use wire::flags::command;
+use wire::header::SendBackHeader;
+use wire::props;
+use wire::record::{self, Entry};
 
 use super::*;
 
@@ -27,5 +30,107 @@ async fn oneway_messages_outlive_their_connection() {
     fixture.broker.call_batch(&peer, &mut frames, &mut replies).unwrap();
     drop(replies);
     assert_eq!(fixture.store.queue("new", 0).max_offset(), 3);
+    fixture.end().await;
+}
+
+/// Topic and value of a property of the record that begins at `offset`.
+fn stored(fixture: &Fixture, offset: u64, name: &str) -> (String, Option<String>) {
+    let bytes = fixture.store.record(offset).unwrap().unwrap();
+    let Ok(Entry::Record(view)) = record::parse(&bytes) else { panic!("no record at {offset}") };
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (text(view.topic()), props::get(view.properties(), name).map(text))
+}
+
+/// Shows that a delay level overrules an arbitrary delay, and that a dead letter is stored whatever delay it names,
+/// be it sent back or given up by its consumer.
+#[tokio::test]
+async fn a_level_overrules_a_timer_and_death_overrules_both() {
+    let fixture = Fixture::new();
+    let peer = fixture.client(1, "c", "g").await;
+    let header = |topic: &'static str, properties: &'static str| SendHeader {
+        topic: topic.into(),
+        default_topic: "TBW102".into(),
+        default_topic_queue_nums: 1,
+        properties: Some(properties.into()),
+        ..SendHeader::default()
+    };
+    let send = async |header: SendHeader<'_>| {
+        let at = fixture.store.watermarks().appended;
+        let answer = fixture.call(&peer, RequestCode::SendMessage, &header, b"body").await;
+        (answer.frame().code, at)
+    };
+    let timers =
+        "TIMER_DELAY_SEC\x0160\x02TIMER_DELAY_MS\x019\x02TIMER_DELIVER_MS\x019\x02DELAY\x012\x02";
+    let (code, delayed) = send(header("T", timers)).await;
+    assert_eq!(code, 0);
+    for name in ["TIMER_DELAY_SEC", "TIMER_DELAY_MS", "TIMER_DELIVER_MS"] {
+        assert_eq!(stored(&fixture, delayed, name), ("SCHEDULE_TOPIC_XXXX".to_owned(), None));
+    }
+    assert_eq!(send(header("T", "TIMER_DELAY_SEC\x0160\x02")).await.0, 1);
+
+    let back = SendBackHeader {
+        offset: delayed as i64,
+        group: "g".into(),
+        delay_level: -1,
+        ..SendBackHeader::default()
+    };
+    let at = fixture.store.watermarks().appended;
+    let answer = fixture.call(&peer, RequestCode::ConsumerSendMsgBack, &back, &[]).await;
+    assert_eq!(answer.frame().code, 0, "{}", remark(&answer));
+    assert_eq!(stored(&fixture, at, "DELAY"), ("%DLQ%g".to_owned(), Some("-1".to_owned())));
+
+    let given_up = SendHeader { reconsume_times: 17, ..header("%RETRY%g", timers) };
+    let (code, at) = send(given_up).await;
+    assert_eq!(code, 0);
+    assert_eq!(stored(&fixture, at, "TIMER_DELAY_SEC"), ("%DLQ%g".to_owned(), None));
+    fixture.end().await;
+}
+
+/// Shows that topics which clients in unit mode make are marked so, as 311 to 313 list them: a producer's topic, and
+/// the retries of a consumer, whichever way they come into being; but no dead letters.
+#[tokio::test]
+async fn unit_mode_marks_topics() {
+    let fixture = Fixture::new();
+    let peer = fixture.client(1, "c", "plain").await;
+    let header = |topic: &'static str| SendHeader {
+        topic: topic.into(),
+        default_topic: "TBW102".into(),
+        default_topic_queue_nums: 1,
+        unit_mode: true,
+        ..SendHeader::default()
+    };
+    for topic in ["T", "%RETRY%sent"] {
+        let code = RequestCode::SendMessage;
+        assert_eq!(fixture.call(&peer, code, &header(topic), b"body").await.frame().code, 0);
+    }
+    let heartbeat = HeartbeatData {
+        client_id: "unit".to_owned(),
+        consumer_data_set: vec![ConsumerData {
+            group_name: "seen".to_owned(),
+            unit_mode: true,
+            ..ConsumerData::default()
+        }],
+        ..HeartbeatData::default()
+    };
+    let body = wire::body::write(&heartbeat);
+    let answer = fixture.call(&peer, RequestCode::HeartBeat, &NoHeader, &body).await;
+    assert_eq!(answer.frame().code, 0);
+    for delay_level in [0, -1] {
+        let (group, unit_mode) = ("back".into(), true);
+        let back = SendBackHeader { group, delay_level, unit_mode, ..SendBackHeader::default() };
+        let answer = fixture.call(&peer, RequestCode::ConsumerSendMsgBack, &back, &[]).await;
+        assert_eq!(answer.frame().code, 0, "{}", remark(&answer));
+    }
+    for (topic, flag) in [
+        ("T", 1),
+        ("%RETRY%plain", 0),
+        ("%RETRY%sent", 2),
+        ("%RETRY%seen", 2),
+        ("%RETRY%back", 2),
+        ("%DLQ%back", 0),
+    ] {
+        let known = fixture.broker.topics.get(topic).unwrap();
+        assert_eq!(known.config.topic_sys_flag, flag, "{topic}");
+    }
     fixture.end().await;
 }
