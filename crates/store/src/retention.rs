@@ -98,7 +98,13 @@ impl Inner {
             self.delete_old(&settings)?;
             self.try_again();
         }
-        self.set_full(self.room(&settings)?.shortage);
+        let shortage = self.room(&settings)?.shortage;
+        if shortage.is_none() && self.health.is_full() {
+            // On this thread, which may wait for the device: sends are refused until it is done.
+            self.scrub(&mut self.appender.lock())?;
+        }
+        self.set_full(shortage);
+        self.combine();
         Ok(())
     }
 
