@@ -1,5 +1,6 @@
 //! The store as a whole, on small files. Here: appending and reading; beside: by subject.
 
+mod deleted;
 mod format;
 mod log_dir;
 mod loss;
