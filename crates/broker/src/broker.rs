@@ -10,7 +10,7 @@ use bytes::Bytes;
 use env::Env;
 use env::settings::SettingsFile;
 use parking_lot::Mutex;
-use store::{Appended, Durability, FlushDiskType, Reader, SCHEDULE_TOPIC, Store};
+use store::{Appended, Durability, FlushDiskType, Queue, Reader, SCHEDULE_TOPIC, Store};
 use wire::flags::perm;
 use wire::ids::UniqKeys;
 use wire::{Frame, Replies};
@@ -142,8 +142,9 @@ impl Broker {
             env,
         }));
         metrics::check_labels(&broker.settings().metrics_label);
-        broker.load()?;
-        broker.adopt_queues();
+        if !broker.load()? || broker.store.was_crashed() {
+            broker.adopt_queues();
+        }
         broker.store.set_readers(readers(&broker));
         persist::start(&broker, woken);
         let tasks = broker.env.tasks.clone();
@@ -155,29 +156,32 @@ impl Broker {
         Ok(broker)
     }
 
-    fn load(&self) -> Result<(), OpenError> {
-        self.load_file(persist::TOPICS_FILE, |text| self.topics.load(text))?;
+    /// Loads the tables. Returns whether there was one of topics.
+    fn load(&self) -> Result<bool, OpenError> {
+        let known = self.load_file(persist::TOPICS_FILE, |text| self.topics.load(text))?;
         self.load_file(persist::GROUPS_FILE, |text| self.groups.load(text))?;
         self.load_file(persist::OFFSETS_FILE, |text| self.offsets.load(text))?;
-        self.load_file(persist::DELAY_FILE, |text| self.delays.load(text))
+        self.load_file(persist::DELAY_FILE, |text| self.delays.load(text))?;
+        Ok(known)
     }
 
     fn load_file(
         &self,
         file: &'static str,
         take: impl Fn(&[u8]) -> Result<(), wire::body::BodyError>,
-    ) -> Result<(), OpenError> {
+    ) -> Result<bool, OpenError> {
         let take = |text: &[u8]| take(text).map_err(|error| error.to_string());
-        self.store.config().read(file, take)?;
-        Ok(())
+        Ok(self.store.config().read(file, take)?.is_some())
     }
 
     /// A topic is created in memory, used, and written to its file a moment later: after a crash in between, the
-    /// store knows queues of a topic that the file does not. They prove that the topic existed.
+    /// store has messages of a topic that the file does not know. They prove that the topic existed; after a clean
+    /// end, or one of the reference, which writes its file first, they are what a deleted topic left.
     fn adopt_queues(&self) {
         let now_ms = self.env.clock.wall_ms();
         let mut found: BTreeMap<String, i32> = BTreeMap::new();
-        for queue in self.store.queues() {
+        let has_messages = |queue: &Arc<Queue>| queue.min_offset() < queue.max_offset();
+        for queue in self.store.queues().into_iter().filter(has_messages) {
             let count = found.entry(queue.topic().to_owned()).or_default();
             *count = (*count).max(queue.id() as i32 + 1);
         }

@@ -467,16 +467,19 @@ impl Inner {
         Ok(())
     }
 
-    /// Makes zeros of what a failed write left behind the tail.
+    /// Makes zeros of what a failed write left behind the tail, durably: a power cut could keep parts of it
+    /// among what is written there next.
     pub(crate) fn scrub(&self, tail: &mut Tail) -> io::Result<()> {
         let Some(end) = tail.scrub else { return Ok(()) };
         let segments = self.log.segments();
-        for segment in segments.0.iter().filter(|segment| segment.end() > tail.position) {
+        // The last one first: a segment that begins with a record goes on a log that ends before it.
+        for segment in segments.0.iter().rev().filter(|segment| segment.end() > tail.position) {
             let from = tail.position.saturating_sub(segment.base);
             // The marks behind it are not the write's.
             let to =
                 end.min(segment.end() - limits::MARK_BYTES).saturating_sub(segment.base).max(from);
             zero_from(&*segment.file.keep()?, from, to)?;
+            segment.file.sync_data()?;
         }
         tail.scrub = None;
         Ok(())

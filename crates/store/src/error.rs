@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::config_files::ConfigError;
 use crate::room::Shortage;
 
 /// Why nothing of a batch was appended.
@@ -121,6 +122,9 @@ pub enum OpenError {
         /// What is wrong with it, and what to do.
         problem: String,
     },
+    /// The list of deleted topics cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// A setting is wrong.
     #[error("{key}: {problem}")]
     Setting {

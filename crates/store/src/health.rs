@@ -77,6 +77,11 @@ impl Health {
         was.is_some()
     }
 
+    /// Whether the disk was full when it was last looked at.
+    pub(crate) fn is_full(&self) -> bool {
+        self.full.lock().is_some()
+    }
+
     /// Tells the threads to end.
     pub(crate) fn close(&self) {
         self.closing.store(true, Ordering::Release);

@@ -18,6 +18,7 @@ mod background;
 mod batch;
 mod config_files;
 mod delay;
+mod deleted;
 mod dispatch;
 mod error;
 mod flush;

@@ -188,11 +188,15 @@ impl Loading<'_> {
         Ok(low)
     }
 
-    /// Whether the log has the record of a unit, or does not have it any more.
+    /// Whether a unit may stay and the log has its record, or does not have it any more.
     fn agrees(&self, unit: Option<Unit>, index: u64, queue: (&str, u32)) -> io::Result<bool> {
         let Some(unit) = unit else { return Ok(false) };
         if unit.is_blank() || unit.physical < self.segments.min_offset() {
             return Ok(true);
+        }
+        // Between it and the end was a torn one, which seemed to stay.
+        if unit.end() > self.log_end {
+            return Ok(false);
         }
         let (physical, size) = (unit.physical, unit.size as usize);
         let segment = self.segments.find(physical);

@@ -9,6 +9,7 @@ use env::disk::LockGuard;
 use crate::append::Appender;
 use crate::background::Background;
 use crate::config_files::ConfigFiles;
+use crate::deleted::Deleted;
 use crate::dispatch::Derived;
 use crate::error::OpenError;
 use crate::health::{Health, Marks};
@@ -45,6 +46,8 @@ pub(crate) fn open(env: Env, settings: StoreSettings) -> Result<Inner, OpenError
     let files =
         FilesShared::new(disk.clone(), root.join("consumequeue"), settings.queue_file_bytes);
     let queues = Queues::new(files);
+    let config = ConfigFiles::new(disk.clone(), &root);
+    let deleted = Deleted::read(config.clone(), segments.min_offset())?;
     let mut derived = Derived { index: None };
     let (check_bodies, min) = (settings.check_body_crc, segments.min_offset());
     let recovery = Recovery {
@@ -54,10 +57,15 @@ pub(crate) fn open(env: Env, settings: StoreSettings) -> Result<Inner, OpenError
         segments: &mut segments,
         queues: &queues,
         derived: &derived,
+        deleted: &deleted,
         delays: &delays,
         check_bodies,
     };
     let plan = recovery.plan(left, state.as_ref(), &checkpoint).map_err(failed)?;
+    if matches!(left, Left::ReferenceClosed | Left::ReferenceCrashed) {
+        // It may have cut off an end that we had not synced, and have gone on there.
+        deleted.log_ends(state.as_ref().map_or(0, |state| state.synced)).map_err(failed)?;
+    }
     if settings.index {
         let slots_valid = matches!(left, Left::Closed | Left::ReferenceClosed);
         let at = OpenAt { min, end: plan.start, slots_valid };
@@ -73,10 +81,12 @@ pub(crate) fn open(env: Env, settings: StoreSettings) -> Result<Inner, OpenError
         segments: &mut segments,
         queues: &queues,
         derived: &derived,
+        deleted: &deleted,
         delays: &delays,
         check_bodies,
     };
     let recovered = recovery.run(plan)?;
+    deleted.log_ends(recovered.end).map_err(failed)?;
 
     let mut state = state.unwrap_or_default();
     (state.closed, state.boot_id) = (false, boot_id);
@@ -91,9 +101,11 @@ pub(crate) fn open(env: Env, settings: StoreSettings) -> Result<Inner, OpenError
     let last_ms = recovered.last_ms.max(checkpoint.log_ms);
     let inner = Inner {
         dirty_limit: dirty_limit(&env, settings.dirty_bytes_max),
-        config: ConfigFiles::new(disk.clone(), &root),
+        config,
         log: Log::new(disk, log_dir, settings.segment_bytes, segments),
         persist: Persist::new(state_file, state, checkpoint),
+        deleted,
+        crashed: matches!(left, Left::Crashed | Left::PowerCut),
         appender: Appender::new(recovered.end, last),
         marks: Marks::new(recovered.end, last_ms),
         background: Background::new(env.clock.clone()),
@@ -121,7 +133,9 @@ fn prepare(
     log_dir: &Path,
 ) -> Result<(LockGuard, Option<LockGuard>), OpenError> {
     let disk = &env.disk;
-    for dir in [root.to_owned(), log_dir.to_owned(), root.join("consumequeue")] {
+    // `config` here, so that its name is durable before anything in it is said to be.
+    for dir in [root.to_owned(), log_dir.to_owned(), root.join("consumequeue"), root.join("config")]
+    {
         disk.create_dir_all(&dir).map_err(OpenError::io(&dir))?;
     }
     let path = root.join("lock");

@@ -18,6 +18,7 @@ use env::Disk;
 use wire::record::RecordView;
 
 use crate::delay::DelayLevels;
+use crate::deleted::Deleted;
 use crate::dispatch::{Derivation, Derived, queue_of};
 use crate::error::OpenError;
 use crate::limits;
@@ -50,6 +51,7 @@ pub(crate) struct Recovery<'a> {
     pub(crate) segments: &'a mut Segments,
     pub(crate) queues: &'a Queues,
     pub(crate) derived: &'a Derived,
+    pub(crate) deleted: &'a Deleted,
     pub(crate) delays: &'a DelayLevels,
     /// Whether to check the checksums of bodies.
     pub(crate) check_bodies: bool,
@@ -140,9 +142,15 @@ impl Recovery<'_> {
         // Closed, all of it was synced.
         let doubt = left != Left::Closed;
         let queues_end = crate::load::queues(self.disk, self.queues, self.segments, start, doubt)?;
+        for (topic, id, next) in self.deleted.queues() {
+            let queue = self.queues.get(&topic, id);
+            if queue.files.first().is_none() && queue.next() < next {
+                queue.reset(next);
+            }
+        }
         if left == Left::ReferenceClosed {
-            let start_of = self.segments.find(queues_end).map(|segment| segment.base);
-            start = start_of.unwrap_or(self.segments.min_offset());
+            // Not from the start of its segment: what has no unit there is of topics that were deleted.
+            start = queues_end.max(self.segments.min_offset());
         }
         let digest_before = self.queues.digest();
         tracing::info!(?left, start, queues = self.queues.all().len(), "recovering the store");
@@ -311,6 +319,9 @@ impl Recovery<'_> {
             );
             return Ok(());
         };
+        if self.deleted.has(topic, view.physical_offset()) {
+            return Ok(());
+        }
         let queue = self.queues.get(topic, id);
         let mut derivation = Derivation::of(view, &queue, self.delays, hashes);
         if derivation.queued {
@@ -435,7 +446,7 @@ impl Recovery<'_> {
                 }
             };
             let Some((topic, id)) = queue_of(&view) else { continue };
-            if !wanted(topic, id) {
+            if !wanted(topic, id) || self.deleted.has(topic, view.physical_offset()) {
                 continue;
             }
             if self.check_bodies && view.verify_body().is_err() {

@@ -1,5 +1,6 @@
 //! The store: its parts, its threads, and what callers may do with it.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use crate::background::{Background, Task};
 use crate::batch::Batch;
 use crate::config_files::ConfigFiles;
 use crate::delay::DelayLevels;
+use crate::deleted::Deleted;
 use crate::dispatch::Derived;
 use crate::error::{AppendError, OpenError, ReadError};
 use crate::flush::{Durable, Flush};
@@ -58,6 +60,9 @@ pub(crate) struct Inner {
     pub(crate) marks: Marks,
     pub(crate) flush: Flush,
     pub(crate) persist: Persist,
+    pub(crate) deleted: Deleted,
+    /// Whether the directory was left by us, and not closed.
+    pub(crate) crashed: bool,
     pub(crate) retention: Retention,
     pub(crate) health: Health,
     pub(crate) metrics: Metrics,
@@ -191,17 +196,34 @@ impl Store {
         self.inner.search_time(queue, stored_ms, bound)
     }
 
-    /// Forgets every message of a topic: its queues become empty, and go on counting where they were, so that
-    /// an offset never means two messages. The log keeps the records until they expire. Waits for the
-    /// device, and no append ends meanwhile: call it through [`Store::background`].
+    /// Forgets every message of a topic, durably: its queues become empty, and go on counting where they
+    /// were, so that an offset never means two messages. The log keeps the records until they expire.
+    /// Waits for the device, and no append ends meanwhile: call it through [`Store::background`].
     ///
     /// # Errors
-    /// When the disk fails.
+    /// When the disk fails; after a crash the messages may be there again then.
     pub fn delete_topic(&self, topic: &str) -> io::Result<()> {
-        let _tail = self.inner.appender.lock();
-        let all = self.queues();
-        let mut queues = all.iter().filter(|queue| queue.topic() == topic);
-        queues.try_for_each(|queue| self.inner.queues.restart(queue, queue.next()))
+        let mut next = BTreeMap::new();
+        let below = {
+            let tail = self.inner.appender.lock();
+            for queue in self.queues().iter().filter(|queue| queue.topic() == topic) {
+                self.inner.queues.restart(queue, queue.next())?;
+                next.insert(queue.id(), queue.next());
+            }
+            tail.position
+        };
+        self.inner.combine();
+        next.retain(|_, next| *next > 0);
+        match next.is_empty() {
+            true => Ok(()),
+            false => self.inner.deleted.note(topic, below, next, self.inner.log.min_offset()),
+        }
+    }
+
+    /// Whether it was not closed the last time, and no other program has been here since: there may be
+    /// messages, accepted moments before that end, of whose topics no file knows.
+    pub fn was_crashed(&self) -> bool {
+        self.inner.crashed
     }
 
     /// Runs something that may wait for the device on one of the store's reader threads.

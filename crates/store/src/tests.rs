@@ -1,6 +1,7 @@
 //! The store as a whole, on small files. Here: appending and reading; beside: by subject.
 
 mod clean;
+mod deleted;
 mod format;
 mod log_dir;
 mod loss;

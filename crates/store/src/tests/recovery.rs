@@ -56,6 +56,38 @@ fn recovers_after_kill() {
     }
 }
 
+/// A torn unit far behind the end of a queue, which seems to be one of the first messages, does not lead to
+/// a unit in between that a power cut has taken the record of.
+#[test]
+fn a_torn_unit_behind_the_end_of_a_queue() {
+    let disk = Disk::fault(1, FaultPlan::default());
+    let open = |disk: &Disk| {
+        let settings = StoreSettings {
+            flush_interval_ms: 3_600_000,
+            index: false,
+            ..StoreSettings::test_min("/s")
+        };
+        Store::open(Env { disk: disk.clone(), ..Env::sim(1) }, settings).unwrap()
+    };
+    let store = open(&disk);
+    send(&store, &store.queue("a", 0), b"durable");
+    store.close();
+    let disk = disk.kill();
+    let store = open(&disk);
+    let kept = content(&store);
+    send(&store, &store.queue("a", 0), b"not durable");
+    store.inner.write_derived().unwrap();
+    let disk = disk.kill();
+    let units = disk.open(Path::new("/s/consumequeue/a/0/00000000000000000000")).unwrap();
+    units.write_at(&[0; 60], 40).unwrap();
+    // The number of its first byte in the log is zeros, its size is not.
+    units.write_at(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9], 80).unwrap();
+    units.sync_data().unwrap();
+    disk.open(Path::new("/s/commitlog/00000000000000000000")).unwrap().sync_data().unwrap();
+    let store = open(&disk.crash());
+    assert_eq!(content(&store), kept);
+}
+
 /// A write that cut a queue off before, and was itself cut short in the middle of a unit, at any byte,
 /// leaves no unit that is taken for one, and no hole.
 #[test]

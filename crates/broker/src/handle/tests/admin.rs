@@ -6,7 +6,7 @@ use wire::body::{
 };
 use wire::header::{
     CloneOffsetsHeader, CorrectionOffsetHeader, DeleteGroupHeader, GetAllGroupsHeader,
-    GetAllTopicConfigHeader,
+    GetAllTopicConfigHeader, TopicHeader,
 };
 
 use super::*;
@@ -268,4 +268,34 @@ async fn an_answer_that_is_too_large_is_refused() {
     let page: TopicConfigs = wire::body::read(answer.frame().body).unwrap();
     assert!(page.topic_config_table.keys().eq(["%RETRY%g", "A"]));
     fixture.end().await;
+}
+
+/// Shows that a topic which was deleted is not there again after the broker was killed or ended, although the log
+/// holds its messages; and that after a kill one is, whose messages are all that says that it was there.
+#[tokio::test]
+async fn a_deleted_topic_stays_deleted() {
+    for killed in [true, false] {
+        let mut fixture = Fixture::new();
+        let peer = fixture.client(1, "c", "g").await;
+        fixture.send(&peer, "gone", 3).await;
+        fixture.send(&peer, "there", 1).await;
+        let header = TopicHeader { topic: "gone".into() };
+        let answer = fixture.call(&peer, RequestCode::DeleteTopicInBroker, &header, &[]).await;
+        assert_eq!(answer.frame().code, 0);
+        let disk = fixture.env.disk.clone();
+        if killed {
+            for name in ["topics.json", "topics.json.bak"] {
+                // May not have been written that far.
+                let _ = disk.remove(&Path::new("/store/config").join(name));
+            }
+        } else {
+            fixture.end().await;
+        }
+        let env = Env { disk: disk.kill(), ..Env::real() };
+        let settings = BrokerSettings::default();
+        fixture = Fixture::over(env, StoreSettings::test_min("/store"), settings, "");
+        assert!(fixture.broker.topics.get("gone").is_none(), "killed: {killed}");
+        assert!(fixture.broker.topics.get("there").is_some(), "killed: {killed}");
+        fixture.end().await;
+    }
 }
