@@ -138,6 +138,11 @@ impl Server {
         (Ipv4Addr::LOCALHOST, self.broker_port).into()
     }
 
+    /// Address of its port for VIP channels.
+    pub fn vip(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.broker_port - 2).into()
+    }
+
     /// Address of its HTTP port.
     pub fn web(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.web_port).into()
