@@ -33,7 +33,7 @@ pub(crate) fn run(arguments: ServerArgs) -> anyhow::Result<ExitCode> {
         logging::say(config.loaded.dump().trim_end());
         return Ok(ExitCode::SUCCESS);
     }
-    logging::start(config.server.log_format);
+    logging::start(config.server.log_format)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(env::limits::cores().max(2))
         .thread_name("apogee-net")
