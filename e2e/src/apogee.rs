@@ -46,6 +46,18 @@ const EXPECTED_WARNINGS: [&str; 6] = [
 /// What a server prints, in its directory.
 const LOG: &str = "apogee.log";
 
+/// `apogee server`, without what steers the tests: to it every `APOGEE_…` variable is a setting.
+pub fn command(binary: &Path) -> Command {
+    let mut command = Command::new(binary);
+    for variable in
+        ["APOGEE_BIN", "APOGEE_E2E_PEERS", "APOGEE_KILL_POINTS", "APOGEE_HOSTILE_PERCENT"]
+    {
+        command.env_remove(variable);
+    }
+    command.arg("server");
+    command
+}
+
 /// Starts a server with these roles and settings, and does not wait for it. `dir` is its working
 /// directory and receives its settings file and its log.
 pub(crate) fn launch(
@@ -62,14 +74,8 @@ pub(crate) fn launch(
         settings.insert("webEnable".to_owned(), "false".to_owned());
     }
     write_settings(&file, &settings)?;
-    let mut command = Command::new(binary);
-    // They steer the tests; to the server every `APOGEE_…` variable is a setting.
-    for variable in
-        ["APOGEE_BIN", "APOGEE_E2E_PEERS", "APOGEE_KILL_POINTS", "APOGEE_HOSTILE_PERCENT"]
-    {
-        command.env_remove(variable);
-    }
-    command.args(["server", "--roles", roles, "-c"]).arg(&file).current_dir(dir);
+    let mut command = command(binary);
+    command.args(["--roles", roles, "-c"]).arg(&file).current_dir(dir);
     Process::start("apogee", command, &dir.join(LOG))
 }
 
@@ -136,6 +142,11 @@ impl Server {
     /// Main address of the broker.
     pub fn broker(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.broker_port).into()
+    }
+
+    /// Address of its port for VIP channels.
+    pub fn vip(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.broker_port - 2).into()
     }
 
     /// Address of its HTTP port.

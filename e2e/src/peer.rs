@@ -1,6 +1,7 @@
 //! One scenario, two servers: the reference proves the test, then Apogee takes it.
 
 use std::fmt;
+use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -124,6 +125,14 @@ impl Cluster {
         };
         ensure!(lines.is_empty(), "unexpected log lines:\n{}", lines.join("\n"));
         Ok(())
+    }
+
+    /// What Apogee printed, over all starts; nothing for the reference.
+    pub fn log(&self) -> Result<String> {
+        match &self.0 {
+            Servers::Java { .. } => Ok(String::new()),
+            Servers::Apogee(server) => Ok(fs::read_to_string(server.log_file())?),
+        }
     }
 
     /// SIGKILL to the broker's process.

@@ -4,7 +4,8 @@
 //! less: what no sync had covered is torn, and the note of the run of the machine becomes another's.
 //! Both need to know two of Apogee's own formats: the durable marks in the last two sectors of a
 //! commit log file (magic, durable u64, end u64, checksum u32, CRC-32 u32) and `apogee/state` (two
-//! sectors; the boot id at 120, the CRC-32 of the 156 bytes before at 156). All big-endian.
+//! sectors; the version u32 at 8, the boot id at 120, the CRC-32 of the 164 bytes before at 164). All
+//! big-endian.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -17,8 +18,10 @@ const SECTOR: u64 = 512;
 const MARK_BYTES: u64 = 2 * SECTOR;
 const MARK_MAGIC: &[u8] = b"APOGEEMK";
 const STATE_MAGIC: &[u8] = b"APOGEEST";
+const STATE_VERSION: u32 = 3;
 const BOOT_ID: std::ops::Range<usize> = 120..156;
-const STATE_BYTES: usize = 160;
+const STATE_BYTES: usize = 168;
+const STATE_CRC: usize = STATE_BYTES - 4;
 
 /// Does to the closed store what a power cut would have done at the moment of its end: of the sectors
 /// that no sync had covered every other one becomes zeros. Returns the log offset up to which a sync
@@ -40,7 +43,7 @@ pub fn cut(store: &Path) -> Result<u64> {
 /// The log offset up to which some sync, as far as its mark tells, had covered everything.
 pub fn synced(store: &Path) -> Result<u64> {
     let mut synced = 0;
-    for (_, path) in segments(store)? {
+    for (base, path) in segments(store)? {
         let file = File::open(path)?;
         let len = file.metadata()?.len();
         for at in [len - MARK_BYTES, len - SECTOR] {
@@ -48,7 +51,11 @@ pub fn synced(store: &Path) -> Result<u64> {
             file.read_exact_at(&mut mark, at)?;
             if mark.starts_with(MARK_MAGIC) && crc32fast::hash(&mark[..28]) == number(&mark, 28)? {
                 let end = (u64::from(number(&mark, 16)?) << 32) | u64::from(number(&mark, 20)?);
-                synced = synced.max(end);
+                // Recovery passes over a mark that lies behind the file of its end: that of the first sync
+                // after a file was full, with asynchronous flush.
+                if end > base {
+                    synced = synced.max(end);
+                }
             }
         }
     }
@@ -64,9 +71,14 @@ fn reboot(store: &Path) -> Result<()> {
         if file.read_exact_at(&mut state, at).is_err() || !state.starts_with(STATE_MAGIC) {
             continue;
         }
+        let version = number(&state, 8)?;
+        ensure!(version == STATE_VERSION, "apogee/state has version {version}");
+        if crc32fast::hash(&state[..STATE_CRC]) != number(&state, STATE_CRC)? {
+            continue;
+        }
         state[BOOT_ID].copy_from_slice(b"00000000-0000-0000-0000-000000000000");
-        let crc = crc32fast::hash(&state[..BOOT_ID.end]);
-        state[BOOT_ID.end..].copy_from_slice(&crc.to_be_bytes());
+        let crc = crc32fast::hash(&state[..STATE_CRC]);
+        state[STATE_CRC..].copy_from_slice(&crc.to_be_bytes());
         file.write_all_at(&state, at)?;
         changed += 1;
     }

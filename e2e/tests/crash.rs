@@ -79,9 +79,9 @@ fn killed_under_load(peer: Peer, dir: &Path, flush: &str, kills: u32) -> Result<
     cluster.check_log()
 }
 
-/// Shows that after each of many power cuts every message that a sync had covered is where it was
-/// acknowledged; that with synchronous flush these are all; and that what was lost without is the end
-/// of the log and nothing before.
+/// Shows that after each of many power cuts the server knows that it was one, and every message that a
+/// sync had covered is where it was acknowledged; that with synchronous flush these are all; and that
+/// what was lost without is the end of the log and nothing before.
 fn power_cut_under_load(peer: Peer, dir: &Path, flush: &str, cuts: u32) -> Result<()> {
     let settings = [
         ("flushDiskType", flush),
@@ -105,6 +105,8 @@ fn power_cut_under_load(peer: Peer, dir: &Path, flush: &str, cuts: u32) -> Resul
         acked.extend(load.after_kill()?);
         let synced = power::cut(&cluster.store_dir())?;
         cluster.start_again()?;
+        let how = how_left(&cluster.log()?)?;
+        ensure!(how == "PowerCut", "cut {cut}: the server took it for {how}");
         let kept = |one: &&Acked| one.physical < synced;
         if flush == "SYNC_FLUSH" {
             let lost = acked.iter().find(|one| !kept(one));
@@ -117,6 +119,14 @@ fn power_cut_under_load(peer: Peer, dir: &Path, flush: &str, cuts: u32) -> Resul
     }
     counted(format!("{peer} {flush}: {cuts} power cuts under load, {} messages kept", acked.len()));
     cluster.check_log()
+}
+
+/// How the last start found the store, by its own words.
+fn how_left(log: &str) -> Result<String> {
+    let last = log.lines().rfind(|line| line.contains("recovering the store"));
+    let (_, how) =
+        last.and_then(|line| line.split_once("left=")).context("no recovery in the log")?;
+    Ok(how.split(' ').next().unwrap_or_default().to_owned())
 }
 
 /// Waits until a sync has covered these messages and left its mark.

@@ -12,8 +12,10 @@ use crate::Common;
 use crate::failure::Failure;
 use crate::output::{Format, Output};
 
-/// Disk use from which a broker is about to refuse messages (`diskSpaceWarningLevelRatio`).
+/// Disk use from which a Java broker is about to refuse messages (`diskSpaceWarningLevelRatio`).
 const DISK_FULL: f64 = 0.90;
+/// Why an Apogee broker refuses messages; empty while it takes them. Java brokers do not tell.
+const SENDS_REFUSED: &str = "sendsRefused";
 
 /// Arguments of `apogee cluster`.
 #[derive(Debug, clap::Args)]
@@ -35,7 +37,8 @@ enum ClusterCommand {
         cluster: Option<String>,
     },
     /// Check that every name server and broker answers, that every broker group has a master, and
-    /// that there is room on the disks; fails if something is not well
+    /// that brokers take messages (of Java brokers: that there is room on the disks); fails if
+    /// something is not well
     Health,
 }
 
@@ -212,15 +215,54 @@ async fn checks(admin: &Admin) -> anyhow::Result<Vec<Check>> {
     let members = members(&known, None)?;
     for (one, answer) in members.iter().zip(ask_all(admin, &members).await) {
         let of = format!("{} {}", one.broker, one.address);
-        let ratio = answer.as_ref().ok().and_then(disk_ratio);
+        let takes_sends = answer.as_ref().ok().and_then(|status| takes_sends(&of, status));
         let problem = answer.err().map(|error| error.to_string());
-        checks.push(Check { what: "broker answers", of: of.clone(), problem });
-        if let Some(ratio) = ratio {
-            let full = (ratio > DISK_FULL).then(|| {
-                format!("{:.0} % full, messages are refused soon (fileReservedTime)", ratio * 100.0)
-            });
-            checks.push(Check { what: "disk has room", of, problem: full });
-        }
+        checks.push(Check { what: "broker answers", of, problem });
+        checks.extend(takes_sends);
     }
     Ok(checks)
+}
+
+/// Whether a broker takes messages, by its own word; the used share of the disk says it of those that
+/// keep a share free, which Java brokers do and Apogee does not.
+fn takes_sends(of: &str, status: &BTreeMap<String, String>) -> Option<Check> {
+    let of = of.to_owned();
+    if let Some(refusal) = status.get(SENDS_REFUSED) {
+        let problem = (!refusal.is_empty()).then(|| refusal.clone());
+        return Some(Check { what: "sends are taken", of, problem });
+    }
+    let ratio = disk_ratio(status)?;
+    let problem = (ratio > DISK_FULL).then(|| {
+        format!("{:.0} % full, messages are refused soon (fileReservedTime)", ratio * 100.0)
+    });
+    Some(Check { what: "disk has room", of, problem })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // A broker that says whether it refuses messages is believed, however full its disk is; one that
+    // does not is judged by the share of the disk that is in use.
+    #[test]
+    fn a_broker_is_judged_by_its_own_word() {
+        for (refused, ratio, what, problem) in [
+            (Some(""), "0.96", "sends are taken", None),
+            (Some("the disk is full"), "0.5", "sends are taken", Some("the disk is full")),
+            (None, "0.9", "disk has room", None),
+            (
+                None,
+                "0.91",
+                "disk has room",
+                Some("91 % full, messages are refused soon (fileReservedTime)"),
+            ),
+        ] {
+            let rows = [("commitLogDiskRatio", Some(ratio)), (SENDS_REFUSED, refused)];
+            let rows =
+                rows.into_iter().filter_map(|(key, value)| Some((key.into(), value?.into())));
+            let check = takes_sends("b", &rows.collect()).unwrap();
+            assert_eq!((check.what, check.problem.as_deref()), (what, problem));
+        }
+        assert!(takes_sends("b", &BTreeMap::new()).is_none());
+    }
 }

@@ -14,6 +14,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::Common;
+use crate::failure::Failure;
 use crate::output::{Format, Output};
 use crate::printed::Printed;
 use crate::start::{Start, parse_start};
@@ -55,9 +56,13 @@ pub struct ConsumeArgs {
 }
 
 pub(crate) async fn run(env: &Env, args: ConsumeArgs, output: &mut Output) -> anyhow::Result<()> {
+    let position = args.from.position(env.clock.wall_ms());
+    if args.group.is_some() && matches!(position, Position::Offset(_)) {
+        let useless = "--from OFFSET names a place in a queue; it needs no --group";
+        return Err(Failure::Usage(useless.to_owned()).into());
+    }
     let mut stop = Interrupt::new()?;
     let client = args.common.connect(env)?;
-    let position = args.from.position(env.clock.wall_ms());
     let mut printer = Printer { output, format: args.common.output, left: args.count, printed: 0 };
     let result = if printer.left == Some(0) {
         Ok(())
@@ -123,8 +128,8 @@ async fn join(
     let from = match position {
         Position::Last => ConsumeFrom::Last,
         Position::TimeMs(time) => ConsumeFrom::TimeMs(time),
-        Position::First | Position::Committed => ConsumeFrom::First,
-        Position::Offset(_) => bail!("--from OFFSET names a place in a queue; it needs no --group"),
+        // `run` has refused offsets.
+        Position::First | Position::Committed | Position::Offset(_) => ConsumeFrom::First,
     };
     let (to_print, mut arrived) = mpsc::channel::<(Received, oneshot::Sender<()>)>(TO_PRINT);
     let consumer = client

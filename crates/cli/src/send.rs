@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use client::{Message, Producer, Receipt};
 use env::Env;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -10,6 +10,7 @@ use serde::Serialize;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 use crate::Common;
+use crate::failure::Failure;
 use crate::output::{Format, Output};
 
 /// Sends that wait for an answer at the same time.
@@ -66,7 +67,10 @@ struct Sent<'a> {
 pub(crate) async fn run(env: &Env, args: SendArgs, output: &mut Output) -> anyhow::Result<()> {
     let bodies = match (args.size, args.bodies.as_slice()) {
         (Some(size), _) => vec!["x".repeat(size as usize)],
-        (None, []) => bail!("nothing to send: give a BODY, `-`, or --size"),
+        (None, []) => {
+            let nothing = "nothing to send: give a BODY, `-`, or --size";
+            return Err(Failure::Usage(nothing.to_owned()).into());
+        }
         (None, bodies) => bodies.to_vec(),
     };
     let client = args.common.connect(env)?;

@@ -11,7 +11,7 @@ pub struct Metrics {
     pub connections: Counter,
     /// Connections closed at once for the limit on connections.
     pub rejected: Counter,
-    /// Connections closed for what they sent, or for not reading.
+    /// Connections closed for what they sent, or for lack of memory for that or its answers.
     pub faulted: Counter,
     /// Connections closed because a frame took too long to arrive, or answers to be read.
     pub slow: Counter,

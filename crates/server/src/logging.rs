@@ -4,14 +4,17 @@
 //! out, and a line every ten seconds says so.
 
 use std::collections::HashMap;
+use std::env::VarError;
 use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use anyhow::{Context as _, bail, ensure};
 use env::{Clock, Env, Stop};
 use parking_lot::Mutex;
 use tracing::callsite::Identifier;
 use tracing::{Event, Subscriber};
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, fmt};
@@ -34,8 +37,12 @@ env::choice! {
 }
 
 /// Starts logging; INFO and above unless `APOGEE_LOG` says otherwise.
-pub(crate) fn start(format: LogFormat) {
-    let filter = EnvFilter::try_from_env("APOGEE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+pub(crate) fn start(format: LogFormat) -> anyhow::Result<()> {
+    let filter = match std::env::var("APOGEE_LOG") {
+        Ok(text) => filter(&text)?,
+        Err(VarError::NotPresent) => EnvFilter::new("info"),
+        Err(VarError::NotUnicode(value)) => bail!("APOGEE_LOG={} is no text", value.display()),
+    };
     let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let limit = Limit { clock: Clock::real(), places: Mutex::default() };
     let lines = fmt::layer().with_writer(std::io::stderr);
@@ -44,6 +51,21 @@ pub(crate) fn start(format: LogFormat) {
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
     tracing_subscriber::registry().with(filter).with(limit).with(lines).init();
+    Ok(())
+}
+
+/// What `APOGEE_LOG` asks for. A word alone must be a level: `inof` would else be the name of a place in the code, and
+/// all others silent.
+fn filter(text: &str) -> anyhow::Result<EnvFilter> {
+    const FORM: &str = "expected a level (trace, debug, info, warn, error, off) and exceptions, as in warn,broker=debug";
+    for part in text.split(',').map(str::trim) {
+        let is_alone = !part.contains(['=', '[']);
+        ensure!(
+            !is_alone || part.parse::<LevelFilter>().is_ok(),
+            "APOGEE_LOG={text}: {part} is no level; {FORM}"
+        );
+    }
+    EnvFilter::try_new(text).with_context(|| format!("APOGEE_LOG={text} cannot be read; {FORM}"))
 }
 
 /// Lines left out since the start.
@@ -120,6 +142,19 @@ pub(crate) fn say(line: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Shows that what names levels is taken, and that a mistyped one is refused with the value instead of being
+    /// taken for something else.
+    #[test]
+    fn a_mistyped_filter_is_refused() {
+        for good in ["warn", "DEBUG", "off", "warn,broker=debug", "info,store::flush=trace", ""] {
+            assert!(filter(good).is_ok(), "{good}");
+        }
+        for bad in ["inof", "warn,broker", "warn,broker=debgu", "info, broker=debug"] {
+            let error = format!("{:#}", filter(bad).err().unwrap_or_else(|| panic!("{bad}")));
+            assert!(error.starts_with(&format!("APOGEE_LOG={bad}")), "{error}");
+        }
+    }
 
     /// Shows that a place that floods the log is held back, that another one is not, and that it may write again in
     /// the next second.

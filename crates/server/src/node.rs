@@ -33,7 +33,7 @@ pub(crate) fn run(arguments: ServerArgs) -> anyhow::Result<ExitCode> {
         logging::say(config.loaded.dump().trim_end());
         return Ok(ExitCode::SUCCESS);
     }
-    logging::start(config.server.log_format);
+    logging::start(config.server.log_format)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(env::limits::cores().max(2))
         .thread_name("apogee-net")
@@ -94,30 +94,18 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         site: Arc::new(Site::new(env.clone())),
         store: None,
         advertised: None,
-        by_network: config.server.advertised,
+        by_network: config.server.advertised.clone(),
         namesrv_list: String::new(),
     };
     env.tasks.spawn("log-watch", logging::watch(env.clone(), env.tasks.stop_token()));
-    if config.server.web {
-        let is_default = config.loaded.is_default("webPort");
-        node.start_web(config.server.web_port, is_default).await?;
-    }
-    if let Some(settings) = config.namesrv {
-        node.start_namesrv(settings, &config.data.join("namesrv")).await?;
-    }
-    if let Some((settings, store)) = config.broker {
-        node.start_broker(settings, store, config.file).await?;
-    }
-    node.site.set_started();
-    node.announce();
-    if config.trial {
-        trial::run(&node.env, &node.namesrv_list)
-            .await
-            .context("the trial message did not come through")?;
-    }
-    let failed = node.wait(signals).await;
+    let ended = async {
+        node.start(config).await?;
+        node.wait(signals).await
+    };
+    let ended = ended.await;
+    // Also after a start that failed half way: the store may be open.
     node.stop().await;
-    failed
+    ended
 }
 
 /// Files that the store may need beside the sockets.
@@ -161,6 +149,28 @@ impl Signals {
 }
 
 impl Node {
+    /// Starts what is configured, and tries it if that is asked for.
+    async fn start(&mut self, config: Config) -> anyhow::Result<()> {
+        if config.server.web {
+            let is_default = config.loaded.is_default("webPort");
+            self.start_web(config.server.web_port, is_default).await?;
+        }
+        if let Some(settings) = config.namesrv {
+            self.start_namesrv(settings, &config.data.join("namesrv")).await?;
+        }
+        if let Some((settings, store)) = config.broker {
+            self.start_broker(settings, store, config.file).await?;
+        }
+        self.site.set_started();
+        self.announce();
+        if config.trial {
+            trial::run(&self.env, &self.namesrv_list)
+                .await
+                .context("the trial message did not come through")?;
+        }
+        Ok(())
+    }
+
     /// Opens the HTTP port. A second process on the machine does without, unless it was told to have that port.
     async fn start_web(&mut self, port: u16, is_default: bool) -> anyhow::Result<()> {
         let addr = SocketAddr::new(self.bind, port);
@@ -241,6 +251,8 @@ impl Node {
         let root = store_settings.root.clone();
         let store = Store::open(store_env, store_settings)
             .with_context(|| format!("the store in {} cannot be opened", root.display()))?;
+        // From here on it has to be closed, whatever fails below.
+        self.store = Some(store.clone());
         if !settings.namesrv.is_empty() {
             self.namesrv_list.clone_from(&settings.namesrv);
         }
@@ -269,7 +281,7 @@ impl Node {
             );
         }
         let deps = broker::Deps {
-            store: store.clone(),
+            store,
             client: Client::new(
                 self.env.clone(),
                 "registration",
@@ -291,7 +303,7 @@ impl Node {
         let server = Arc::new(bound.serve("broker", role, self.limits));
         self.site.set_broker(&server, &broker);
         self.broker = Some(server);
-        (self.store, self.advertised) = (Some(store), Some(advertised));
+        self.advertised = Some(advertised);
         Ok(())
     }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use broker::Broker;
 use bytes::Bytes;
 use env::Env;
+use env::memory::Pool;
 use metrics::{Kind, Page};
 use net::Server;
 use parking_lot::Mutex;
@@ -103,6 +104,7 @@ impl Site {
         let help = "Log lines left out because one place wrote too many.";
         page.one(name, Kind::Counter, help, logging::suppressed());
         self.write_listeners(&mut page);
+        self.write_memory(&mut page);
         let page = match self.broker.get() {
             Some((_, broker)) => broker.metrics(page).await,
             None => Ok(page),
@@ -128,13 +130,32 @@ impl Site {
         write("apogee_net_connections", gauge, "Open connections.", |all| &all.connections);
         let help = "Connections closed at once for the limit on connections.";
         write("apogee_net_rejected_total", counter, help, |all| &all.rejected);
-        let help = "Connections closed for what they sent, or for not reading.";
+        let help = "Connections closed for what they sent, or for lack of memory.";
         write("apogee_net_faulted_total", counter, help, |all| &all.faulted);
+        let help = "Connections closed for sending or reading too slowly.";
+        write("apogee_net_slow_total", counter, help, |all| &all.slow);
+        let help = "Requests refused before they were whole, for lack of memory.";
+        write("apogee_net_refused_total", counter, help, |all| &all.refused);
         write("apogee_net_in_bytes_total", counter, "Bytes received.", |all| &all.bytes_in);
         write("apogee_net_out_bytes_total", counter, "Bytes sent.", |all| &all.bytes_out);
         let help = "Reads from sockets that returned bytes.";
         write("apogee_net_reads_total", counter, help, |all| &all.reads);
         write("apogee_net_writes_total", counter, "Writes to sockets.", |all| &all.writes);
+    }
+
+    fn write_memory(&self, page: &mut Page) {
+        let mut write = |name, kind, help, value: fn(&Pool) -> u64| {
+            let mut family = page.family(name, kind, help);
+            for pool in self.env.memory.pools() {
+                family.sample(&[("pool", pool.name())], value(pool));
+            }
+        };
+        let help = "Memory that peers make the process hold.";
+        write("apogee_memory_pool_bytes", Kind::Gauge, help, |pool| pool.used() as u64);
+        let help = "Memory that peers may make the process hold.";
+        write("apogee_memory_pool_limit_bytes", Kind::Gauge, help, |pool| pool.limit() as u64);
+        let help = "What was refused for lack of room in a pool.";
+        write("apogee_memory_pool_refused_total", Kind::Counter, help, Pool::refused);
     }
 
     /// What stands in the way, and whether it is for good.

@@ -1,8 +1,9 @@
 //! Writing what is derived: consume queues, index, and how far both have got.
 //!
 //! One thread. Each pass moves what is in memory to the files and then notes in `apogee/state` how far
-//! that is: where recovery starts after the process has ended. From time to time the files are synced
-//! and a checkpoint is made: where recovery starts after a power cut.
+//! that is. From time to time the files are synced and a checkpoint is made: where recovery starts, after
+//! a power cut and also after a crash of the process, since a checkpoint of the next process syncs only
+//! what that one has written.
 
 use std::io;
 use std::time::Duration;

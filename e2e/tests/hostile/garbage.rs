@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use apogee_e2e::cases::counted;
 use apogee_e2e::frame::{Connection, encode};
+use apogee_e2e::scrape::get;
 use apogee_e2e::usage;
 
 use crate::{SETTLE, SLACK_BYTES, eventually, finish, id, memory_is_back, share, start};
@@ -20,7 +21,8 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// open files where they were, and that the ports serve afterwards.
 pub(crate) fn connections(dir: &Path, percent: u32) -> Result<()> {
     let server = start(dir, &[])?;
-    let (id, ports) = (id(&server)?, [server.namesrv(), server.broker()]);
+    let id = id(&server)?;
+    let ports = [server.namesrv(), server.broker(), server.vip(), server.web()];
     // What is allocated once is there before it is measured.
     for port in ports {
         round(port, AT_ONCE)?;
@@ -39,12 +41,15 @@ pub(crate) fn connections(dir: &Path, percent: u32) -> Result<()> {
         ensure!(now <= files, "{now} open files, {files} before");
         Ok(())
     })?;
-    for port in ports {
+    for port in [server.namesrv(), server.broker(), server.vip()] {
         let answer = Connection::open(port, LIMIT)?.call(9999, &[], &[])?;
         ensure!(answer.code == 3, "{answer:?}");
     }
+    let answer = get(server.web(), "/health/ready")?;
+    ensure!(answer.status == 200, "{answer:?}");
     counted(format!(
-        "{count} connections with garbage to each of 2 ports: {} KiB before, {} KiB after",
+        "{count} connections with garbage to each of {} ports: {} KiB before, {} KiB after",
+        ports.len(),
         before >> 10,
         after >> 10
     ));

@@ -11,6 +11,7 @@ use apogee_e2e::cases::counted;
 use apogee_e2e::frame::Connection;
 use apogee_e2e::java::Settings;
 use apogee_e2e::load::{Load, Shape};
+use apogee_e2e::record::Record;
 use rustix::fs::{Advice, fadvise};
 
 use crate::{finish, share};
@@ -57,12 +58,12 @@ pub(crate) fn consumes_cold(dir: &Path, percent: u32) -> Result<()> {
     finish(server)
 }
 
-/// Pulls every queue from its start to its end; how many pulls' worth of messages came.
+/// Pulls every queue from its start to its end; how many messages came. An error if an offset has none.
 fn consume(server: &Server, shape: &Shape) -> Result<usize> {
     let mut connection = Connection::open(server.broker(), LIMIT)?;
     let mut count = 0;
     for queue in 0..shape.queues {
-        let (queue, mut offset) = (queue.to_string(), 0);
+        let (queue, mut offset) = (queue.to_string(), 0_i64);
         loop {
             let text = offset.to_string();
             let fields = [
@@ -78,16 +79,20 @@ fn consume(server: &Server, shape: &Shape) -> Result<usize> {
                 ("subVersion", "0"),
             ];
             let answer = connection.call(11, &fields, &[])?;
-            let next = answer.number("nextBeginOffset")?;
             match answer.code {
-                0 => {
-                    ensure!(answer.body.len() >= BODY_BYTES, "{} bytes", answer.body.len());
-                    count += usize::try_from(next - offset)?;
-                }
+                0 => {}
                 19 => break,
                 _ => ensure!(answer.code == 20, "{answer:?}"),
             }
-            offset = next;
+            for record in Record::parse_all(&answer.body)? {
+                let (at, bytes) = (record.queue_offset, record.body.len());
+                ensure!(at == offset, "queue {queue}: {at} came where {offset} was next");
+                ensure!(bytes == BODY_BYTES, "queue {queue}, {at}: {bytes} bytes");
+                offset += 1;
+                count += 1;
+            }
+            let next = answer.number("nextBeginOffset")?;
+            ensure!(next == offset, "queue {queue}: goes on at {next}, not at {offset}");
         }
     }
     Ok(count)

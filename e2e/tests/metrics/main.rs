@@ -26,10 +26,12 @@ const SAME: [(&str, Case); 4] = [
     ("requests", same::requests),
 ];
 
-const OWN: [(&str, OwnCase); 3] = [
+const OWN: [(&str, OwnCase); 5] = [
     ("health_says_why_not", own::health_says_why_not),
     ("json_logs_and_floods", own::json_logs_and_floods),
     ("taken_port_ends_the_start", own::taken_port_ends_the_start),
+    ("a_failed_start_closes_the_store", own::a_failed_start_closes_the_store),
+    ("a_mistyped_filter_ends_the_start", own::a_mistyped_filter_ends_the_start),
 ];
 
 fn main() -> Result<ExitCode> {

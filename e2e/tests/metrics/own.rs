@@ -2,12 +2,14 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use apogee_e2e::apogee::{self, Server};
+use apogee_e2e::frame::Connection;
 use apogee_e2e::java::Settings;
 use apogee_e2e::ports;
 use apogee_e2e::process::Process;
@@ -33,8 +35,8 @@ fn wait_until(what: &str, mut ready: impl FnMut() -> Result<bool>) -> Result<()>
     Ok(())
 }
 
-/// Shows that a server is ready once it runs, and that one whose disk counts as full lives on but is not ready, and
-/// says why in JSON and in the metrics.
+/// Shows that a server is ready once it runs, that what it measures is documented, and that one whose disk counts as
+/// full lives on but is not ready, and says why in JSON, and to mqadmin in its state.
 pub(crate) fn health_says_why_not() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let mut server = Server::start(&binary()?, &dir.path().join("good"), Settings::new())?;
@@ -52,11 +54,21 @@ pub(crate) fn health_says_why_not() -> Result<()> {
         "rocketmq_build_info",
         "process_resident_memory_bytes",
         "apogee_net_connections",
+        "apogee_net_slow_total",
+        "apogee_net_refused_total",
+        "apogee_memory_pool_bytes",
+        "apogee_memory_pool_limit_bytes",
+        "apogee_memory_pool_refused_total",
         "apogee_store_append_wait_seconds",
         "apogee_store_flush_duration_seconds",
         "apogee_name_servers",
     ] {
         ensure!(page.families.contains_key(name), "no {name}");
+    }
+    let documented = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operating/metrics.md");
+    let documented = std::fs::read_to_string(documented)?;
+    for name in page.families.keys() {
+        ensure!(documented.contains(&format!("`{name}`")), "{name} is not in metrics.md");
     }
     ensure!(server.unexpected_log_lines().is_empty(), "{:?}", server.unexpected_log_lines());
     server.stop()?;
@@ -73,6 +85,10 @@ pub(crate) fn health_says_why_not() -> Result<()> {
     ensure!(body["status"] == "DOWN" && problem["reason"] == "disk_full", "{ready:?}");
     let detail = problem["detail"].as_str().unwrap_or_default();
     ensure!(detail.contains("diskSpaceWarningLevelRatio"), "names the key: {ready:?}");
+    let answer = Connection::open(server.broker(), LIMIT)?.call(28, &[], &[])?;
+    let state: Value = serde_json::from_slice(&answer.body)?;
+    let refused = state["table"]["sendsRefused"].as_str().unwrap_or_default();
+    ensure!(refused.contains("diskSpaceWarningLevelRatio"), "the state of the broker: {state}");
     let live = get(server.web(), "/health")?;
     ensure!(live.status == 200 && live.body.contains("disk_full"), "{live:?}");
     Ok(())
@@ -116,18 +132,60 @@ pub(crate) fn taken_port_ends_the_start() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let taken = TcpListener::bind("127.0.0.1:0")?;
     let web = format!("webPort={}", taken.local_addr()?.port());
-    let namesrv = format!("namesrv.listenPort={}", ports::free(&[])?);
-    let mut command = Command::new(binary()?);
-    command.args(["server", "--data"]).arg(dir.path().join("data"));
-    for set in
-        ["bindAddress=127.0.0.1", &web, &namesrv, &format!("listenPort={}", ports::free(&[1])?)]
-    {
+    let output = fails(dir.path(), start(dir.path(), &[&web])?)?;
+    ensure!(output.contains("webPort"), "{output}");
+    Ok(())
+}
+
+/// Shows that a start that fails with the store open, for a port that is taken or a trial message that is refused,
+/// closes it: the next start has nothing to recover.
+pub(crate) fn a_failed_start_closes_the_store() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let taken = TcpListener::bind("127.0.0.1:0")?;
+    let port = format!("listenPort={}", taken.local_addr()?.port());
+    let output = fails(dir.path(), start(dir.path(), &[&port])?)?;
+    ensure!(output.contains("cannot listen") && output.contains("listenPort"), "{output}");
+    let mut trial = start(dir.path(), &["autoCreateTopicEnable=false"])?;
+    trial.arg("--try");
+    let output = fails(dir.path(), trial)?;
+    ensure!(output.contains("the trial message did not come through"), "{output}");
+    let how = output.lines().rfind(|line| line.contains("recovering the store"));
+    ensure!(how.is_some_and(|line| line.contains("left=Closed")), "{output}");
+    ensure!(dir.path().join("data/store/commitlog").is_dir(), "the store is elsewhere");
+    ensure!(!dir.path().join("data/store/abort").exists(), "the store was left open");
+    Ok(())
+}
+
+/// Shows that a filter of the log that cannot be meant ends the start, with the value.
+pub(crate) fn a_mistyped_filter_ends_the_start() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let mut command = start(dir.path(), &[])?;
+    command.env("APOGEE_LOG", "warn,broker=debgu");
+    let output = fails(dir.path(), command)?;
+    ensure!(output.contains("APOGEE_LOG=warn,broker=debgu"), "{output}");
+    Ok(())
+}
+
+/// The start of a server on free ports, with its data in `dir`; `settings` come last.
+fn start(dir: &Path, settings: &[&str]) -> Result<Command> {
+    let mut command = apogee::command(&binary()?);
+    command.arg("--data").arg(dir.join("data"));
+    let port = |key: &str| Ok(format!("{key}={}", ports::free(&[-2, 1])?));
+    let ports: Result<Vec<String>> =
+        ["webPort", "namesrv.listenPort", "listenPort"].into_iter().map(port).collect();
+    let ports = ports?;
+    let all = ["bindAddress=127.0.0.1"].into_iter().chain(ports.iter().map(String::as_str));
+    all.chain(settings.iter().copied()).for_each(|set| {
         command.args(["--set", set]);
-    }
-    let log = dir.path().join("log");
-    let mut process = Process::start("apogee", command, &log)?;
+    });
+    Ok(command)
+}
+
+/// What a server prints that must end by itself, and not well.
+fn fails(dir: &Path, command: Command) -> Result<String> {
+    let mut process = Process::start("apogee", command, &dir.join("log"))?;
     let status = process.wait_for_exit(LIMIT)?;
     let output = process.output();
-    ensure!(!status.success() && output.contains("webPort"), "{status}: {output}");
-    Ok(())
+    ensure!(!status.success(), "{status}: {output}");
+    Ok(output)
 }

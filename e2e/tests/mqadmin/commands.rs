@@ -243,6 +243,8 @@ pub(crate) fn broker_status(sides: &Sides) -> Result<()> {
     wanted.retain(|key| !WITHOUT_COUNTERPART.contains(&key.as_str()));
     // What the reference's 4.x brokers sent, and exporters still read.
     wanted.insert("brokerVersion".to_owned());
+    // Why sends are refused.
+    wanted.insert("sendsRefused".to_owned());
     ensure!(keys(&apogee) == wanted, "has {:?}, wanted {wanted:?}", keys(&apogee));
     for key in DECIDED {
         ensure!(java[key] == apogee[key], "{key}: {} and {}", java[key], apogee[key]);

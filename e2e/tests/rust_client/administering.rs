@@ -247,3 +247,16 @@ pub(crate) async fn messages_by_command(context: &Context) -> Result<()> {
     fails(context, 4, &["message", "by-unique-key", "no-such-topic", &unique]).await?;
     Ok(())
 }
+
+/// Shows that a send of nothing, and a member of a group that should begin at an offset, end with the
+/// code of a wrong command line, and that the topic is not even created.
+pub(crate) async fn useless_command_lines_end_with_2(context: &Context) -> Result<()> {
+    let topic = &*context.name("topic");
+    let error = fails(context, 2, &["send", topic]).await?;
+    ensure!(error.contains("nothing to send"), "{error}");
+    let consume = ["consume", topic, "--group", "g", "--from", "42", "--count", "1"];
+    let error = fails(context, 2, &consume).await?;
+    ensure!(error.contains("--from OFFSET"), "{error}");
+    fails(context, 4, &["topic", "describe", topic]).await?;
+    Ok(())
+}

@@ -40,7 +40,7 @@ fn main() -> Result<ExitCode> {
     // RUST_LOG=client=debug shows what the clients do.
     let filter = tracing_subscriber::EnvFilter::from_default_env();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let steady: [(&str, Case); 24] = cases![
+    let steady: [(&str, Case); 25] = cases![
         sending::messages_arrive_as_sent,
         sending::batches_and_oneway,
         sending::invalid_messages_are_refused,
@@ -61,6 +61,7 @@ fn main() -> Result<ExitCode> {
         administering::offsets_by_command,
         administering::brokers_by_command,
         administering::messages_by_command,
+        administering::useless_command_lines_end_with_2,
         examples::examples_run,
         measuring::bench_through_the_sdk,
         cluster::delayed_messages_wait,

@@ -196,7 +196,8 @@ impl PullConsumer {
     /// The next messages of one queue, in offset order; `None` when none came in `wait`.
     ///
     /// After an error, the next call goes on; the queue that failed is asked again a second later.
-    /// Dropping the future loses nothing.
+    /// Dropping the future loses nothing. Where the position is outside the queue, because messages were
+    /// deleted before they were read, it goes on where the broker says, with a warning in the log.
     ///
     /// # Errors
     /// When the pull of a queue failed; the queue stays assigned.
@@ -276,6 +277,10 @@ impl PullConsumer {
         let Some(mut one) = self.reading.remove(&queue) else { return Ok(None) };
         let pause = if result.is_err() { limits::PULL_RETRY } else { Duration::ZERO };
         let result = result.map(|pulled| {
+            if pulled.status == PullStatus::Moved {
+                let (offset, next) = (one.next, pulled.next);
+                tracing::warn!(%queue, offset, next, "offset is outside the queue");
+            }
             one.next = pulled.next;
             one.suggested = pulled.suggested_broker;
             let mut messages = pulled.messages;

@@ -7,6 +7,7 @@ mod receipt;
 mod request;
 mod retry;
 mod select;
+mod transmit;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -22,19 +23,19 @@ use wire::props::names;
 
 pub use receipt::{BatchReceipt, Receipt, SendStatus};
 
-use crate::error::{CallError, SendError};
+use crate::error::SendError;
 use crate::instance::Client;
 use crate::limits;
 use crate::message::{InvalidMessage, Message};
-use crate::producer::retry::is_retryable;
-use crate::producer::select::{Outcome, Selector};
+use crate::producer::select::Selector;
 use crate::queue::MessageQueue;
-use crate::remote::{SendKind, SendRequest, Stored};
+use crate::remote::{SendKind, SendRequest};
 
 /// How a producer sends.
 #[derive(Clone, Debug)]
 pub struct ProducerSettings {
-    /// Longest time for one message with all its attempts (`sendMsgTimeout`).
+    /// Longest time for one message with all its attempts, the look for its topic's route included
+    /// (`sendMsgTimeout`).
     pub timeout: Duration,
     /// Attempts after the first one (`retryTimesWhenSendFailed`).
     pub retries: u32,
@@ -210,16 +211,12 @@ impl Producer {
     /// Sends a message without asking for an answer: whether it is stored stays unknown.
     ///
     /// # Errors
-    /// When the message breaks a rule, has no place to go, or cannot be handed to the network.
+    /// When the message breaks a rule, has no place to go, or cannot be handed to the network in time.
     pub async fn send_oneway(&self, message: Message) -> Result<(), SendError> {
         message.validate(self.shared.settings.max_message_bytes)?;
         let prepared = self.prepare(&message, Envelope::default());
         let topic = message.topic();
-        let queue = self.choose(topic, message.get(names::SHARDING_KEY), None).await?;
-        let failed = |source| SendError::Failed { topic: topic.to_owned(), attempts: 1, source };
-        let address = self.address(&queue).map_err(failed)?;
-        let request = self.send_request(&queue, &prepared);
-        self.shared.client.remote().send_unanswered(&address, &request).await.map_err(failed)
+        self.transmit_oneway(topic, message.get(names::SHARDING_KEY), &prepared).await
     }
 
     /// Tells the brokers that this producer is gone. The client stays.
@@ -231,82 +228,6 @@ impl Producer {
         if last {
             client.unregister(Some(&group), None).await;
         }
-    }
-
-    /// Tries brokers until one stores the message, the attempts are used up, or the time is.
-    async fn transmit(
-        &self,
-        topic: &str,
-        order: Option<&str>,
-        prepared: &Prepared,
-    ) -> Result<(MessageQueue, Stored), SendError> {
-        let Shared { client, settings, .. } = &*self.shared;
-        let start = client.env().clock.mono();
-        let mut last: Option<MessageQueue> = None;
-        let mut attempts = 0;
-        loop {
-            let queue = self.choose(topic, order, last.as_ref()).await?;
-            attempts += 1;
-            let left = settings.timeout.saturating_sub(client.env().clock.mono() - start);
-            let error = match self.attempt(&queue, prepared, left).await {
-                Ok(stored) => return Ok((queue, stored)),
-                Err(error) => error,
-            };
-            let spent = client.env().clock.mono() - start;
-            // An order key names one queue: trying another one would break the order.
-            let may_retry = order.is_none() && attempts <= settings.retries;
-            if !may_retry || spent >= settings.timeout || !is_retryable(&error) {
-                return Err(SendError::Failed { topic: topic.to_owned(), attempts, source: error });
-            }
-            tracing::debug!(%queue, %error, "send failed, trying again");
-            last = Some(queue);
-        }
-    }
-
-    async fn attempt(
-        &self,
-        queue: &MessageQueue,
-        prepared: &Prepared,
-        timeout: Duration,
-    ) -> Result<Stored, CallError> {
-        let client = &self.shared.client;
-        let address = self.address(queue)?;
-        let request = self.send_request(queue, prepared);
-        let start = client.env().clock.mono();
-        let result = client.remote().send(&address, &request, timeout).await;
-        let now = client.env().clock.mono();
-        let outcome = match &result {
-            Err(error) if is_retryable(error) => Outcome::Failed,
-            _ => Outcome::Answered(now - start),
-        };
-        self.shared.selector.lock().record(&queue.broker, outcome, now);
-        result
-    }
-
-    async fn choose(
-        &self,
-        topic: &str,
-        order: Option<&str>,
-        last: Option<&MessageQueue>,
-    ) -> Result<MessageQueue, SendError> {
-        let client = &self.shared.client;
-        let known = client.send_route(topic).await?;
-        let queues = &known.write_queues;
-        let now = client.env().clock.mono();
-        let queue = match order {
-            Some(key) => queue_of_key(queues, key),
-            None => {
-                let last = last.map(|queue| &*queue.broker);
-                self.shared.selector.lock().pick(queues, last, now)
-            }
-        };
-        queue.ok_or_else(|| SendError::NoQueue { topic: topic.to_owned() })
-    }
-
-    fn address(&self, queue: &MessageQueue) -> Result<Arc<str>, CallError> {
-        let client = &self.shared.client;
-        let address = client.address_of_master(&queue.broker);
-        address.ok_or_else(|| client.unknown_broker("SEND_MESSAGE_V2", &queue.broker))
     }
 
     fn prepare(&self, message: &Message, envelope: Envelope) -> Prepared {
@@ -373,13 +294,6 @@ impl Sending {
     }
 }
 
-/// The queue of an order key: the choice of the Java client's `SelectMessageQueueByHash`.
-fn queue_of_key(queues: &[MessageQueue], key: &str) -> Option<MessageQueue> {
-    let count = i64::try_from(queues.len()).ok().filter(|count| *count > 0)?;
-    let index = (i64::from(wire::java_hash::java_hash(key)) % count).unsigned_abs();
-    queues.get(usize::try_from(index).ok()?).cloned()
-}
-
 fn encode_properties(message: &Message, unique_key: &str) -> String {
     let mut block = String::new();
     for (name, value) in message.properties() {
@@ -399,20 +313,5 @@ fn encode_properties(message: &Message, unique_key: &str) -> String {
 fn append_property(block: &mut String, name: &str, value: &str) {
     for part in [name, "\u{1}", value, "\u{2}"] {
         block.push_str(part);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    // An order key always names the same queue, the one the Java client would choose.
-    #[test]
-    fn an_order_key_names_one_queue() {
-        let queues: Vec<_> = (0..4).map(|id| MessageQueue::new("T", "b", id)).collect();
-        // "TagA".hashCode() is 2598919; "polygenelubricants".hashCode() is -2147483648.
-        assert_eq!(queue_of_key(&queues, "TagA").map(|queue| queue.id), Some(3));
-        assert_eq!(queue_of_key(&queues, "polygenelubricants").map(|queue| queue.id), Some(0));
-        assert_eq!(queue_of_key(&[], "x"), None);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use wire::FrameWriter;
 use wire::codes::RequestCode;
@@ -44,6 +45,12 @@ impl Remote {
     /// Every name server.
     pub(crate) fn name_servers(&self) -> &[Arc<str>] {
         self.names.all()
+    }
+
+    /// The error of a route that did not come in time.
+    pub(crate) fn no_route_within(&self, after: Duration) -> CallError {
+        let request = RequestCode::GetRouteinfoByTopic.name();
+        CallError::Timeout { request, address: self.name_server(), after }
     }
 
     /// Asks a name server; the next one when there is no answer.

@@ -94,6 +94,30 @@ async fn a_silent_broker_costs_one_timeout() -> Result<()> {
     Ok(())
 }
 
+// Name servers that do not answer cost a message no more than the producer's timeout, whether it waits for
+// an answer or not, and the error names what was asked of whom.
+#[tokio::test]
+async fn silent_name_servers_cost_one_timeout() -> Result<()> {
+    let env = Env::real();
+    let silent = Server::start(&env, broker(|_| Answer::Nothing)).await?;
+    let client = Client::start(&env, ClientSettings::new(&silent.address()))?;
+    let timeout = Duration::from_millis(300);
+    let settings = ProducerSettings { timeout, ..ProducerSettings::default() };
+    let producer = client.producer_with("g", settings)?;
+    let message = || Message::new("T", "x");
+    let start = env.clock.mono();
+    let sent = producer.send(message()).await.map(drop);
+    let middle = env.clock.mono();
+    let oneway = producer.send_oneway(message()).await;
+    for (result, spent) in [(sent, middle - start), (oneway, env.clock.mono() - middle)] {
+        let text = result.err().context("nobody took it")?.to_string();
+        ensure!(text.contains(&silent.address()) && text.contains("300ms"), "{text}");
+        ensure!(spent >= timeout && spent < timeout * 5, "{spent:?}");
+    }
+    client.close().await;
+    Ok(())
+}
+
 // A topic that does not exist is sent to by the route of the template, with at most four queues, and
 // the request says which template and how many.
 #[tokio::test]

@@ -290,6 +290,7 @@ async fn runtime_info() {
         ("commitLogMinOffset", "0"),
         ("dispatchBehindBytes", "0"),
         ("sendThreadPoolQueueSize", "0"),
+        ("sendsRefused", ""),
     ] {
         assert_eq!(table[key], want, "{key}");
     }
