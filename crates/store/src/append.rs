@@ -186,11 +186,13 @@ impl Inner {
             return Append::ready(result);
         }
         let slot = Arc::new(BatchSlot::default());
-        if let Err(error) = self.enqueue(batch, &slot) {
-            return Append::ready(Err(error));
-        }
+        let queued = self.enqueue(batch, &slot);
+        // Also where there was no place: whoever has the tail may not have seen it free, because we tried it.
         self.combine();
-        Append(State::Waiting(slot))
+        match queued {
+            Ok(()) => Append(State::Waiting(slot)),
+            Err(error) => Append::ready(Err(error)),
+        }
     }
 
     /// Refuses what cannot be appended whatever happens, or not now.
