@@ -36,6 +36,7 @@ mod queue;
 mod read;
 mod readers;
 mod recover;
+mod refuse;
 mod retention;
 mod room;
 mod scan;

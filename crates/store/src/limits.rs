@@ -1,5 +1,7 @@
 //! Every bound of this crate, in one place.
 
+use std::time::Duration;
+
 /// Most bytes of one record: the largest body of the reference and 64 KiB for the rest.
 pub const RECORD_BYTES: usize = (4 << 20) + (64 << 10);
 
@@ -22,6 +24,9 @@ pub const SPARE_BATCH_BYTES: usize = 1 << 20;
 
 /// Most bytes of batches that wait to be appended.
 pub const PENDING_BYTES: usize = 64 << 20;
+
+/// Time between looks of the keeper, and of the thread that ends waits: that much longer may one take.
+pub const LOOK: Duration = Duration::from_millis(50);
 
 /// Upper bound of the default for log bytes that await the device.
 pub const DIRTY_BYTES: u64 = 1 << 30;
