@@ -10,10 +10,10 @@ use wire::record::RecordView;
 
 use crate::dispatch::queue_of;
 use crate::error::OpenError;
+use crate::kept_file::KeptFile;
 use crate::queue::files::{self, Files};
 use crate::queue::{Queues, Read, Unit};
 use crate::segment::{Segment, Segments};
-use crate::segment_file::SegmentFile;
 
 /// Refuses directories whose data lies in RocksDB or in queue files of another kind (store format §6,
 /// §17).
@@ -74,7 +74,7 @@ pub(crate) fn segments(disk: &Disk, dir: &Path, size: u64) -> Result<Segments, O
             );
             return Err(OpenError::Foreign { path, problem });
         }
-        segments.0.push(Arc::new(Segment::new(base, size, SegmentFile::new(disk, path))));
+        segments.0.push(Arc::new(Segment::new(base, size, KeptFile::new(disk, path))));
     }
     Ok(segments)
 }
