@@ -42,14 +42,22 @@ pub(crate) fn refuse_foreign(disk: &Disk, root: &Path) -> Result<(), OpenError> 
     Ok(())
 }
 
-/// Opens the segments in `dir`, which must follow each other and have the configured size. Empty files at the
-/// end are removed: their creation was cut short.
+/// Opens the segments in `dir`, which must follow each other and have the configured size. Files at the end
+/// whose creation was cut short are removed: empty ones, and one that did not get all its blocks.
 pub(crate) fn segments(disk: &Disk, dir: &Path, size: u64) -> Result<Segments, OpenError> {
     let mut names = disk.list(dir).map_err(OpenError::io(dir))?;
     names.retain(|entry| !entry.is_dir);
-    while let Some(last) = names.pop_if(|last| last.len == 0) {
+    while let Some(last) = names.last() {
         let path = dir.join(&last.name);
+        let is_short = last.len < size && last.name.parse::<u64>().is_ok();
+        let unused = last.len == 0
+            || (is_short && is_zeros(disk, &path, last.len).map_err(OpenError::io(&path))?);
+        if !unused {
+            break;
+        }
+        tracing::info!(path = %path.display(), len = last.len, "a commit log file that was never used is removed");
         disk.remove(&path).map_err(OpenError::io(&path))?;
+        names.pop();
     }
     let mut segments = Segments::default();
     for entry in names {
@@ -77,6 +85,21 @@ pub(crate) fn segments(disk: &Disk, dir: &Path, size: u64) -> Result<Segments, O
         segments.0.push(Arc::new(Segment::new(base, size, KeptFile::new(disk, path))));
     }
     Ok(segments)
+}
+
+/// Whether the first `len` bytes of a file are zeros, all of them.
+fn is_zeros(disk: &Disk, path: &Path, len: u64) -> io::Result<bool> {
+    let file = disk.open(path)?;
+    let mut buf = vec![0; 1 << 20];
+    let mut at = 0;
+    while at < len {
+        let read = file.read_at(&mut buf, at)?;
+        if read == 0 || buf[..read].iter().any(|byte| *byte != 0) {
+            return Ok(false);
+        }
+        at += read as u64;
+    }
+    Ok(true)
 }
 
 /// Adds all queues that have files, each ending before its first unit whose record ends after `log_end`.

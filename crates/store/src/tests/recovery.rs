@@ -6,7 +6,7 @@ use env::disk::FaultPlan;
 use env::{Disk, Env};
 
 use super::{append, bodies, content, fill, open, push, send, wait};
-use crate::{Batch, Durability, FlushDiskType, Lookup, Store, StoreSettings};
+use crate::{Batch, Durability, FlushDiskType, Lookup, OpenError, Store, StoreSettings};
 
 /// A closed store opens as it was, goes on at the next offset, and a second opening changes nothing.
 #[test]
@@ -143,4 +143,35 @@ fn power_cut_keeps_what_was_durable() {
             disk = disk.crash();
         }
     }
+}
+
+/// A power cut while the blocks of a new log file are reserved leaves a short file of zeros, which says nothing
+/// about the setting: it is removed, and the store opens as it was. A short file that holds anything, or is
+/// not the last one, is refused.
+#[test]
+fn a_new_log_file_that_got_a_part_of_its_blocks() {
+    let env = Env::sim(1);
+    let settings = StoreSettings::test_min("/s");
+    let log_file = |base: u64| Path::new("/s/commitlog").join(crate::segment::file_name(base));
+    let store = Store::open(env.clone(), settings.clone()).unwrap();
+    fill(&store, 0, 60);
+    let (all, end) = (content(&store), store.watermarks().appended.next_multiple_of(4096));
+    store.close();
+    env.disk.create(&log_file(end)).unwrap().set_len(1000).unwrap();
+    let store = Store::open(env.clone(), settings.clone()).unwrap();
+    assert_eq!(content(&store), all);
+    store.close();
+    assert!(!env.disk.exists(&log_file(end)).unwrap());
+
+    let refused = || {
+        let error = Store::open(env.clone(), settings.clone()).err().unwrap();
+        assert!(matches!(error, OpenError::FileSize { len: 1000, .. }), "{error}");
+    };
+    let short = env.disk.create(&log_file(end)).unwrap();
+    short.set_len(1000).unwrap();
+    short.write_at(b"x", 999).unwrap();
+    refused();
+    short.write_at(&[0], 999).unwrap();
+    env.disk.create(&log_file(end + 4096)).unwrap().set_len(4096).unwrap();
+    refused();
 }
