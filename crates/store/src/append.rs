@@ -77,10 +77,18 @@ pub(crate) struct Tail {
     wakers: Vec<Waker>,
 }
 
+#[cfg(test)]
+impl Tail {
+    /// Whether a failed write may have left something behind the end.
+    pub(crate) fn is_to_be_cleared(&self) -> bool {
+        self.scrub.is_some()
+    }
+}
+
 /// Whose thread appends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Thread {
-    /// One that others depend on: it never waits for a file of the log to be made.
+    /// One that others depend on: it never waits for the device.
     Caller,
     /// One of the store's.
     Store,
@@ -234,16 +242,17 @@ impl Inner {
         Ok(())
     }
 
-    /// Whether so many bytes can be appended now: they may await the device, and have a file to go to or a
-    /// thread that may wait for one.
+    /// Whether so many bytes can be appended now: they may await the device, and nothing has to be waited for
+    /// before, a file to be made or what a failed write left to be cleared, or the thread may.
     fn may_append(&self, tail: &Tail, bytes: usize, thread: Thread) -> bool {
         let (bytes, dirty) = (bytes as u64, tail.position.saturating_sub(self.marks.durable()));
         if dirty > 0 && dirty + bytes > self.dirty_limit {
             return false;
         }
-        let goes = thread == Thread::Store || self.log.has_files(tail.position, bytes);
+        let goes = thread == Thread::Store
+            || (tail.scrub.is_none() && self.log.has_files(tail.position, bytes));
         if !goes {
-            // It makes the file, and then appends what waits.
+            // It makes the file, clears, and appends what waits.
             self.keeper.raise();
         }
         goes
@@ -443,16 +452,20 @@ impl Inner {
         Ok(())
     }
 
-    /// Makes zeros of what a failed write left behind the tail.
+    /// Makes zeros of what a failed write left behind the tail. Durably, else a power cut may keep what is
+    /// written next in one file and bring back what was left in another. The last file first, else, if the
+    /// process ends meanwhile, it would be taken for what goes on behind a damage.
     pub(crate) fn scrub(&self, tail: &mut Tail) -> io::Result<()> {
         let Some(end) = tail.scrub else { return Ok(()) };
         let segments = self.log.segments();
-        for segment in segments.0.iter().filter(|segment| segment.end() > tail.position) {
+        for segment in segments.0.iter().rev().filter(|segment| segment.end() > tail.position) {
             let from = tail.position.saturating_sub(segment.base);
             // The marks behind it are not the write's.
             let to =
                 end.min(segment.end() - limits::MARK_BYTES).saturating_sub(segment.base).max(from);
-            zero_from(&*segment.file.keep()?, from, to)?;
+            let file = segment.file.keep()?;
+            zero_from(&file, from, to)?;
+            file.sync_data()?;
         }
         tail.scrub = None;
         Ok(())

@@ -3,6 +3,7 @@
 mod format;
 mod log_dir;
 mod loss;
+mod no_space;
 mod recovery;
 mod slow;
 mod space;
