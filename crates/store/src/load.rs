@@ -204,8 +204,12 @@ impl Loading<'_> {
             if stays(middle)? { low = middle + 1 } else { high = middle }
         }
         // Cutting off an earlier end may itself have been cut short, or lost by a failed sync: what then
-        // follows the last unit is torn or from another time, and may seem to lie anywhere in the log.
-        while self.doubt && low > file && !self.agrees(unit(files, low - 1)?, low - 1, queue)? {
+        // follows the last unit is torn or from another time, and may seem to lie anywhere in the log. What is
+        // before it may then not stay, and agree with the log all the same, which still has the record.
+        while self.doubt
+            && low > file
+            && !(stays(low - 1)? && self.agrees(unit(files, low - 1)?, low - 1, queue)?)
+        {
             low -= 1;
         }
         Ok(low)

@@ -86,6 +86,47 @@ fn a_torn_end_of_a_queue() {
     }
 }
 
+/// Where also a power cut takes the end of the log, what the queue held of it goes too, though its records
+/// still lie in the log behind the end. (The random history 4160 found it, with failing disks.)
+#[test]
+fn a_torn_end_of_a_queue_behind_the_log() {
+    for (messages, torn) in (4..20).flat_map(|messages| [7, 8, 9].map(|torn| (messages, torn))) {
+        let env = Env::fault(1, FaultPlan::default());
+        let settings = StoreSettings {
+            index: false,
+            flush_interval_ms: 3_600_000,
+            ..StoreSettings::test_min("/s")
+        };
+        let store = Store::open(env.clone(), settings.clone()).unwrap();
+        fill(&store, 0, messages);
+        let expected = content(&store);
+        store.close();
+        let env = env.kill();
+        let store = Store::open(env.clone(), settings.clone()).unwrap();
+        fill(&store, messages, messages + 40);
+        store.inner.write_derived().unwrap();
+        for (topic, id, kept) in &expected {
+            // All units of the file but the first behind the end, so that any of them is looked at.
+            let end = kept.len();
+            let dir = Path::new("/s/consumequeue").join(topic).join(id.to_string());
+            let file = env.disk.open(&dir.join(format!("{:020}", (end - end % 8) * 20))).unwrap();
+            for unit in end % 8 + 1..8 {
+                file.write_at(&vec![0; torn], unit as u64 * 20).unwrap();
+            }
+        }
+        store.inner.queues.sync().unwrap();
+        for segment in &store.inner.log.segments().0 {
+            segment.file.sync_data().unwrap();
+        }
+        let env = env.crash();
+        drop(store);
+        let store = Store::open(env, settings).unwrap();
+        let mut left = content(&store);
+        left.retain(|(_, _, bodies)| !bodies.is_empty());
+        assert_eq!(left, expected, "{messages} messages, {torn} bytes");
+    }
+}
+
 /// A store that is closed while its disk is full, so that the queues cannot be written, has made its log
 /// durable all the same, and says so: a power cut takes nothing.
 #[test]
