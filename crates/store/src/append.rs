@@ -2,7 +2,8 @@
 //!
 //! [`Inner::append`] never waits for the tail's lock. With the lock free and nobody queued, it writes its
 //! batch on the spot; otherwise the batch joins the queue, and the holder of the lock, or the next one,
-//! appends it in the same write as its own. Under the lock: queue offsets, the patching of three fields
+//! appends it in the same write as its own. A batch whose file is not there yet waits in the queue too: the
+//! keeper makes the file. Under the lock: queue offsets, the patching of three fields
 //! per record, one write per segment touched, the derived units, and the watermarks. Wakers are woken
 //! after the lock is released.
 //!
@@ -33,27 +34,28 @@ use crate::store::Inner;
 use crate::wait::Slot;
 
 /// Where the result of a waiting batch appears.
-type BatchSlot = Slot<Result<Appended, AppendError>>;
+pub(crate) type BatchSlot = Slot<Result<Appended, AppendError>>;
 
-/// The two locks of appending. Order: `tail`, then `pending`; `pending` is held for a push or pop only.
+/// The two locks of appending. Order: `tail`, then `pending`, then that of the log's list of files; `pending`
+/// is held for a push or pop only.
 #[derive(Debug)]
 pub(crate) struct Appender {
-    pending: Mutex<Pending>,
+    pub(crate) pending: Mutex<Pending>,
     tail: Mutex<Tail>,
 }
 
 #[derive(Debug, Default)]
-struct Pending {
-    batches: VecDeque<Waiting>,
-    bytes: usize,
+pub(crate) struct Pending {
+    pub(crate) batches: VecDeque<Waiting>,
+    pub(crate) bytes: usize,
 }
 
 /// A batch that waits for the holder of the tail.
 #[derive(Debug)]
-struct Waiting {
-    batch: Batch,
-    slot: Arc<BatchSlot>,
-    since: Duration,
+pub(crate) struct Waiting {
+    pub(crate) batch: Batch,
+    pub(crate) slot: Arc<BatchSlot>,
+    pub(crate) since: Duration,
 }
 
 /// The end of the log, owned by one thread at a time.
@@ -73,6 +75,23 @@ pub(crate) struct Tail {
     /// Since when each of them has waited.
     since: Vec<Duration>,
     wakers: Vec<Waker>,
+}
+
+#[cfg(test)]
+impl Tail {
+    /// Whether a failed write may have left something behind the end.
+    pub(crate) fn is_to_be_cleared(&self) -> bool {
+        self.scrub.is_some()
+    }
+}
+
+/// Whose thread appends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Thread {
+    /// One that others depend on: it never waits for the device.
+    Caller,
+    /// One of the store's.
+    Store,
 }
 
 /// Where a round crosses into the next segment.
@@ -173,7 +192,7 @@ impl Inner {
         }
         if let Some(mut tail) = self.appender.tail.try_lock()
             && self.appender.pending.lock().batches.is_empty()
-            && self.has_budget(&tail, batch.bytes())
+            && self.may_append(&tail, batch.bytes(), Thread::Caller)
         {
             tail.round.push(batch);
             let outcome = self.run(&mut tail);
@@ -186,11 +205,13 @@ impl Inner {
             return Append::ready(result);
         }
         let slot = Arc::new(BatchSlot::default());
-        if let Err(error) = self.enqueue(batch, &slot) {
-            return Append::ready(Err(error));
-        }
+        let queued = self.enqueue(batch, &slot);
+        // Also where there was no place: whoever has the tail may not have seen it free, because we tried it.
         self.combine();
-        Append(State::Waiting(slot))
+        match queued {
+            Ok(()) => Append(State::Waiting(slot)),
+            Err(error) => Append::ready(Err(error)),
+        }
     }
 
     /// Refuses what cannot be appended whatever happens, or not now.
@@ -221,10 +242,20 @@ impl Inner {
         Ok(())
     }
 
-    /// Whether so many more bytes may await the device.
-    fn has_budget(&self, tail: &Tail, bytes: usize) -> bool {
-        let dirty = tail.position.saturating_sub(self.marks.durable());
-        dirty == 0 || dirty + bytes as u64 <= self.dirty_limit
+    /// Whether so many bytes can be appended now: they may await the device, and nothing has to be waited for
+    /// before, a file to be made or what a failed write left to be cleared, or the thread may.
+    fn may_append(&self, tail: &Tail, bytes: usize, thread: Thread) -> bool {
+        let (bytes, dirty) = (bytes as u64, tail.position.saturating_sub(self.marks.durable()));
+        if dirty > 0 && dirty + bytes > self.dirty_limit {
+            return false;
+        }
+        let goes = thread == Thread::Store
+            || (tail.scrub.is_none() && self.log.has_files(tail.position, bytes));
+        if !goes {
+            // It makes the file, clears, and appends what waits.
+            self.keeper.raise();
+        }
+        goes
     }
 
     fn enqueue(&self, batch: Batch, slot: &Arc<BatchSlot>) -> Result<(), AppendError> {
@@ -260,7 +291,7 @@ impl Inner {
             }
             fence(Ordering::SeqCst);
             let Some(mut tail) = self.appender.tail.try_lock() else { return };
-            let progress = self.drain(&mut tail);
+            let progress = self.drain(&mut tail, Thread::Caller);
             self.unlock(tail);
             if !progress {
                 return;
@@ -268,24 +299,25 @@ impl Inner {
         }
     }
 
-    /// Appends what is queued, waiting for the tail; for threads of the store, when the budget has grown.
+    /// Appends what is queued, waiting for the tail and for files of the log; for threads of the store, when
+    /// the budget has grown or a file is wanted.
     pub(crate) fn combine_waiting(&self) {
         if !self.appender.pending.lock().batches.is_empty() {
             let mut tail = self.appender.tail.lock();
-            self.drain(&mut tail);
+            self.drain(&mut tail, Thread::Store);
             self.unlock(tail);
             self.combine();
         }
     }
 
     /// Appends queued batches in one round, as far as the budget goes. Returns whether there were any.
-    fn drain(&self, tail: &mut Tail) -> bool {
+    fn drain(&self, tail: &mut Tail, thread: Thread) -> bool {
         {
             let mut pending = self.appender.pending.lock();
             let mut bytes = 0;
             while let Some(next) = pending.batches.front() {
                 if bytes > limits::PENDING_BYTES
-                    || !self.has_budget(tail, bytes + next.batch.bytes())
+                    || !self.may_append(tail, bytes + next.batch.bytes(), thread)
                 {
                     break;
                 }
@@ -330,53 +362,6 @@ impl Inner {
         {
             tail.wakers = wakers;
         }
-    }
-
-    /// Refuses batches that have waited too long for the budget.
-    pub(crate) fn expire_pending(&self) {
-        let limit = self.settings.append_timeout();
-        self.refuse_pending(limit, |waited| {
-            let dirty = self.marks.appended().saturating_sub(self.marks.durable());
-            let (waited_ms, limit_ms) = (waited.as_millis() as u64, limit.as_millis() as u64);
-            if dirty <= self.dirty_limit / 2 {
-                return AppendError::Busy {
-                    cause: "another append holds the log, its write takes long",
-                    value: waited_ms,
-                    limit: limit_ms,
-                    unit: "ms of waiting",
-                    key: "osPageCacheBusyTimeOutMills",
-                };
-            }
-            let sync_ms = self.flush.sync_ms(self.env.clock.mono());
-            let dirty_limit = self.dirty_limit;
-            AppendError::Behind { sync_ms, dirty, dirty_limit, waited_ms, limit_ms }
-        });
-    }
-
-    /// Refuses what still waits, because the store has stopped.
-    pub(crate) fn refuse_all_pending(&self) {
-        if let Some(reason) = self.health.reason() {
-            self.refuse_pending(Duration::ZERO, |_| AppendError::Stopped(Arc::clone(&reason)));
-        }
-    }
-
-    /// Refuses batches that have waited at least so long.
-    fn refuse_pending(&self, min: Duration, error: impl Fn(Duration) -> AppendError) {
-        let now = self.env.clock.mono();
-        let mut wakers = Vec::new();
-        loop {
-            let mut pending = self.appender.pending.lock();
-            let waited = |first: &Waiting| now.saturating_sub(first.since);
-            if pending.batches.front().is_none_or(|first| waited(first) < min) {
-                break;
-            }
-            let first = pending.batches.pop_front().expect("there is a front");
-            pending.bytes -= first.batch.bytes();
-            drop(pending);
-            self.metrics.append_waited(waited(&first));
-            first.slot.fill(Err(error(waited(&first))), &mut wakers);
-        }
-        wakers.into_iter().for_each(Waker::wake);
     }
 
     /// Appends the batches of the round. Returns their store timestamp and the new end of the log.
@@ -467,19 +452,20 @@ impl Inner {
         Ok(())
     }
 
-    /// Makes zeros of what a failed write left behind the tail, durably: a power cut could keep parts of it
-    /// among what is written there next.
+    /// Makes zeros of what a failed write left behind the tail. Durably, else a power cut may keep what is
+    /// written next in one file and bring back what was left in another. The last file first, else, if the
+    /// process ends meanwhile, it would be taken for what goes on behind a damage.
     pub(crate) fn scrub(&self, tail: &mut Tail) -> io::Result<()> {
         let Some(end) = tail.scrub else { return Ok(()) };
         let segments = self.log.segments();
-        // The last one first: a segment that begins with a record goes on a log that ends before it.
         for segment in segments.0.iter().rev().filter(|segment| segment.end() > tail.position) {
             let from = tail.position.saturating_sub(segment.base);
             // The marks behind it are not the write's.
             let to =
                 end.min(segment.end() - limits::MARK_BYTES).saturating_sub(segment.base).max(from);
-            zero_from(&*segment.file.keep()?, from, to)?;
-            segment.file.sync_data()?;
+            let file = segment.file.keep()?;
+            zero_from(&file, from, to)?;
+            file.sync_data()?;
         }
         tail.scrub = None;
         Ok(())

@@ -77,11 +77,6 @@ impl Health {
         was.is_some()
     }
 
-    /// Whether the disk was full when it was last looked at.
-    pub(crate) fn is_full(&self) -> bool {
-        self.full.lock().is_some()
-    }
-
     /// Tells the threads to end.
     pub(crate) fn close(&self) {
         self.closing.store(true, Ordering::Release);

@@ -21,12 +21,12 @@ use crate::delay::DelayLevels;
 use crate::dispatch::{Derivation, queue_of};
 use crate::error::OpenError;
 use crate::index::{self, IndexFile, Layout};
+use crate::kept_file::KeptFile;
 use crate::load;
 use crate::queue::files::{self, Files, FilesShared};
 use crate::queue::{Queues, Read, Unit};
 use crate::scan::{Found, Scan};
 use crate::segment::{Segment, Segments};
-use crate::segment_file::SegmentFile;
 use crate::settings::StoreSettings;
 
 /// Most problems that a report lists; it counts the others.
@@ -338,7 +338,7 @@ fn open_segments(disk: &Disk, dir: &Path) -> Result<Segments, OpenError> {
         if entry.len == 0 {
             continue;
         }
-        segments.0.push(Arc::new(Segment::new(base, entry.len, SegmentFile::new(disk, path))));
+        segments.0.push(Arc::new(Segment::new(base, entry.len, KeptFile::new(disk, path))));
     }
     Ok(segments)
 }

@@ -1,5 +1,7 @@
 //! Every bound of this crate, in one place.
 
+use std::time::Duration;
+
 /// Most bytes of one record: the largest body of the reference and 64 KiB for the rest.
 pub const RECORD_BYTES: usize = (4 << 20) + (64 << 10);
 
@@ -23,6 +25,9 @@ pub const SPARE_BATCH_BYTES: usize = 1 << 20;
 /// Most bytes of batches that wait to be appended.
 pub const PENDING_BYTES: usize = 64 << 20;
 
+/// Time between looks of the keeper, and of the thread that ends waits: that much longer may one take.
+pub const LOOK: Duration = Duration::from_millis(50);
+
 /// Upper bound of the default for log bytes that await the device.
 pub const DIRTY_BYTES: u64 = 1 << 30;
 
@@ -41,8 +46,14 @@ pub const UNITS_WAKE: usize = 64 << 10;
 /// Units that the queue writer copies and writes at a time, per queue.
 pub const UNITS_PER_WRITE: usize = 4096;
 
-/// Most consume queue files that are kept open.
+/// Most consume queue files that are kept open, see [`open_queue_files`].
 pub const OPEN_QUEUE_FILES: usize = 2048;
+
+/// Consume queue files that are kept open where `files` may be open: a quarter of them at most, as connections
+/// take half, and the log must always be able to open its next file.
+pub fn open_queue_files(files: u64) -> usize {
+    usize::try_from(files / 4).unwrap_or(OPEN_QUEUE_FILES).min(OPEN_QUEUE_FILES)
+}
 
 /// Queues of a batch among which a further record's is looked for.
 pub const QUEUES_SEARCHED: usize = 32;
@@ -82,3 +93,18 @@ pub const LOSSES_LOGGED: usize = 100;
 
 /// Milliseconds between two checkpoints, at most, while anything changes.
 pub const CHECKPOINT_MS: u64 = 10_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// With few files allowed, a quarter of them may be those of consume queues; with many, a fixed number.
+    #[test]
+    fn consume_queues_leave_files_to_others() {
+        for (files, most) in
+            [(256, 64), (1024, 256), (8192, 2048), (1 << 20, 2048), (u64::MAX, 2048)]
+        {
+            assert_eq!(open_queue_files(files), most, "of {files}");
+        }
+    }
+}

@@ -10,10 +10,10 @@ use wire::record::RecordView;
 
 use crate::dispatch::queue_of;
 use crate::error::OpenError;
+use crate::kept_file::KeptFile;
 use crate::queue::files::{self, Files};
 use crate::queue::{Queues, Read, Unit};
 use crate::segment::{Segment, Segments};
-use crate::segment_file::SegmentFile;
 
 /// Refuses directories whose data lies in RocksDB or in queue files of another kind (store format §6,
 /// §17).
@@ -42,14 +42,22 @@ pub(crate) fn refuse_foreign(disk: &Disk, root: &Path) -> Result<(), OpenError> 
     Ok(())
 }
 
-/// Opens the segments in `dir`, which must follow each other and have the configured size. Empty files at the
-/// end are removed: their creation was cut short.
+/// Opens the segments in `dir`, which must follow each other and have the configured size. Files at the end
+/// whose creation was cut short are removed: empty ones, and one that did not get all its blocks.
 pub(crate) fn segments(disk: &Disk, dir: &Path, size: u64) -> Result<Segments, OpenError> {
     let mut names = disk.list(dir).map_err(OpenError::io(dir))?;
     names.retain(|entry| !entry.is_dir);
-    while let Some(last) = names.pop_if(|last| last.len == 0) {
+    while let Some(last) = names.last() {
         let path = dir.join(&last.name);
+        let is_short = last.len < size && last.name.parse::<u64>().is_ok();
+        let unused = last.len == 0
+            || (is_short && is_zeros(disk, &path, last.len).map_err(OpenError::io(&path))?);
+        if !unused {
+            break;
+        }
+        tracing::info!(path = %path.display(), len = last.len, "a commit log file that was never used is removed");
         disk.remove(&path).map_err(OpenError::io(&path))?;
+        names.pop();
     }
     let mut segments = Segments::default();
     for entry in names {
@@ -74,9 +82,24 @@ pub(crate) fn segments(disk: &Disk, dir: &Path, size: u64) -> Result<Segments, O
             );
             return Err(OpenError::Foreign { path, problem });
         }
-        segments.0.push(Arc::new(Segment::new(base, size, SegmentFile::new(disk, path))));
+        segments.0.push(Arc::new(Segment::new(base, size, KeptFile::new(disk, path))));
     }
     Ok(segments)
+}
+
+/// Whether the first `len` bytes of a file are zeros, all of them.
+fn is_zeros(disk: &Disk, path: &Path, len: u64) -> io::Result<bool> {
+    let file = disk.open(path)?;
+    let mut buf = vec![0; 1 << 20];
+    let mut at = 0;
+    while at < len {
+        let read = file.read_at(&mut buf, at)?;
+        if read == 0 || buf[..read].iter().any(|byte| *byte != 0) {
+            return Ok(false);
+        }
+        at += read as u64;
+    }
+    Ok(true)
 }
 
 /// Adds all queues that have files, each ending before its first unit whose record ends after `log_end`.
@@ -181,22 +204,22 @@ impl Loading<'_> {
             if stays(middle)? { low = middle + 1 } else { high = middle }
         }
         // Cutting off an earlier end may itself have been cut short, or lost by a failed sync: what then
-        // follows the last unit is torn or from another time, and may seem to lie anywhere in the log.
-        while self.doubt && low > file && !self.agrees(unit(files, low - 1)?, low - 1, queue)? {
+        // follows the last unit is torn or from another time, and may seem to lie anywhere in the log. What is
+        // before it may then not stay, and agree with the log all the same, which still has the record.
+        while self.doubt
+            && low > file
+            && !(stays(low - 1)? && self.agrees(unit(files, low - 1)?, low - 1, queue)?)
+        {
             low -= 1;
         }
         Ok(low)
     }
 
-    /// Whether a unit may stay and the log has its record, or does not have it any more.
+    /// Whether the log has the record of a unit, or does not have it any more.
     fn agrees(&self, unit: Option<Unit>, index: u64, queue: (&str, u32)) -> io::Result<bool> {
         let Some(unit) = unit else { return Ok(false) };
         if unit.is_blank() || unit.physical < self.segments.min_offset() {
             return Ok(true);
-        }
-        // Between it and the end was a torn one, which seemed to stay.
-        if unit.end() > self.log_end {
-            return Ok(false);
         }
         let (physical, size) = (unit.physical, unit.size as usize);
         let segment = self.segments.find(physical);

@@ -13,6 +13,8 @@ use bytes::Bytes;
 use env::Disk;
 use parking_lot::Mutex;
 
+use wire::record::BLANK_SIZE;
+
 use crate::error::ReadError;
 use crate::segment::{Maps, Segment, Segments};
 use crate::settings::StoreSettings;
@@ -24,8 +26,11 @@ pub(crate) struct Log {
     pub(crate) dir: PathBuf,
     pub(crate) segment_bytes: u64,
     segments: ArcSwap<Segments>,
-    /// A created segment that follows the last one. Also held by whoever changes the list.
+    /// A created segment that follows the last one. Also held by whoever changes the list, and never over
+    /// I/O: appends on the threads of connections take it.
     spare: Mutex<Option<Arc<Segment>>>,
+    /// Held while a segment is created: two who make the same one would share its file. Taken before `spare`.
+    making: Mutex<()>,
     maps: Maps,
     /// Whether the last file that was wanted had no room.
     lacking: AtomicBool,
@@ -39,9 +44,9 @@ pub(crate) enum Slice {
 
 impl Log {
     pub(crate) fn new(disk: Disk, dir: PathBuf, segment_bytes: u64, segments: Segments) -> Log {
-        let (spare, maps, lacking) = Default::default();
+        let (spare, making, maps, lacking) = Default::default();
         let segments = ArcSwap::from_pointee(segments);
-        Log { disk, dir, segment_bytes, segments, spare, maps, lacking }
+        Log { disk, dir, segment_bytes, segments, spare, making, maps, lacking }
     }
 
     /// The segments at this moment.
@@ -54,6 +59,15 @@ impl Log {
         self.segments.load().min_offset()
     }
 
+    /// Whether `bytes` at the tail's `position` go into files that are there. More than a file's worth may
+    /// need one more, and the first file of a log counts as there: it is made once.
+    pub(crate) fn has_files(&self, position: u64, bytes: u64) -> bool {
+        let segments = self.segments.load();
+        let Some(last) = segments.0.last() else { return true };
+        position + bytes + BLANK_SIZE as u64 <= last.capacity_end()
+            || self.spare.lock().as_ref().is_some_and(|spare| spare.base == last.end())
+    }
+
     /// The segment that starts at `base`, at the end of the list: the one there, which a failed write may
     /// have added before the tail got that far, the spare one, or a new one. Called by one thread at a
     /// time, the owner of the tail.
@@ -61,30 +75,52 @@ impl Log {
         if let Some(segment) = self.segments.load().find(base) {
             return Ok(Arc::clone(segment));
         }
-        // Held until the segment is in the list: else a spare one is made for the same place meanwhile,
-        // the same file, and removed with what is in it.
+        if let Some(segment) = self.take_spare(base) {
+            return Ok(segment);
+        }
+        let _making = self.making.lock();
+        if let Some(segment) = self.take_spare(base) {
+            return Ok(segment);
+        }
+        let segment = self.create(base, settings)?;
+        let _changing = self.spare.lock();
+        self.push(&segment);
+        Ok(segment)
+    }
+
+    /// Moves the spare segment to the end of the list, if it starts at `base`.
+    fn take_spare(&self, base: u64) -> Option<Arc<Segment>> {
         let mut spare = self.spare.lock();
-        let segment = match spare.take().filter(|spare| spare.base == base) {
-            Some(segment) => segment,
-            None => self.create(base, settings)?,
-        };
+        let segment = spare.take_if(|spare| spare.base == base)?;
+        self.push(&segment);
+        Some(segment)
+    }
+
+    /// Adds a segment to the list; `spare` is held.
+    fn push(&self, segment: &Arc<Segment>) {
         let mut segments = Segments::clone(&self.segments.load());
         assert!(
-            segments.0.last().is_none_or(|last| last.end() == base),
+            segments.0.last().is_none_or(|last| last.end() == segment.base),
             "segments follow each other without a gap"
         );
-        segments.0.push(Arc::clone(&segment));
+        segments.0.push(Arc::clone(segment));
         self.segments.store(Arc::new(segments));
-        Ok(segment)
     }
 
     /// Creates the segment after the last one, or the first, unless there is one.
     pub(crate) fn prepare_spare(&self, settings: &StoreSettings) -> io::Result<()> {
-        let mut spare = self.spare.lock();
-        let base = self.segments.load().0.last().map_or(0, |last| last.end());
-        if spare.as_ref().is_none_or(|spare| spare.base != base) {
-            *spare = Some(self.create(base, settings)?);
-        }
+        let _making = self.making.lock();
+        let base = {
+            let spare = self.spare.lock();
+            let base = self.segments.load().0.last().map_or(0, |last| last.end());
+            if spare.as_ref().is_some_and(|spare| spare.base == base) {
+                return Ok(());
+            }
+            base
+        };
+        // Without a spare one, and with `making` held, the list does not grow meanwhile.
+        let segment = self.create(base, settings)?;
+        *self.spare.lock() = Some(segment);
         Ok(())
     }
 
@@ -111,26 +147,30 @@ impl Log {
 
     /// Removes the spare segment: a closed log ends with its last used file, as the reference's does.
     pub(crate) fn remove_spare(&self) -> io::Result<()> {
-        match self.spare.lock().take() {
-            Some(spare) => self.disk.remove(spare.file.path()),
-            None => Ok(()),
-        }
+        let spare = self.spare.lock().take();
+        spare.map_or(Ok(()), |spare| self.disk.remove(spare.file.path()))
     }
 
-    /// Deletes the oldest segment, which must not be the last one.
+    /// Deletes the oldest segment, which must not be the last one. Called by one thread at a time, the one
+    /// that holds the next look at the disk (`retention`).
     pub(crate) fn remove_first(&self) -> io::Result<()> {
-        // The list has two writers, the tail's owner and the keeper: neither may undo the other's change.
-        let _changing = self.spare.lock();
-        let mut segments = Segments::clone(&self.segments.load());
+        let segments = self.segments.load_full();
         assert!(segments.0.len() > 1, "the segment that is written is never deleted");
         // An earlier removal that a failed sync left undone must not come back after this one: a log has
         // no gaps.
         self.disk.sync_dir(&self.dir)?;
-        let first = segments.0.remove(0);
+        let first = &segments.0[0];
         // The name first: while it is there, the segment is the first of the log, and is tried again.
         self.disk.remove(first.file.path())?;
-        self.segments.store(Arc::new(segments));
-        self.maps.forget(&first);
+        {
+            // The list has two writers: the tail's owner may have added to it meanwhile.
+            let _changing = self.spare.lock();
+            let mut segments = Segments::clone(&self.segments.load());
+            let removed = segments.0.remove(0);
+            assert!(Arc::ptr_eq(&removed, first), "one thread at a time deletes");
+            self.segments.store(Arc::new(segments));
+        }
+        self.maps.forget(first);
         self.disk.sync_dir(&self.dir)
     }
 

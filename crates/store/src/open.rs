@@ -120,6 +120,7 @@ pub(crate) fn open(env: Env, settings: StoreSettings) -> Result<Inner, OpenError
         health: Health::default(),
         metrics: Metrics::new(),
         keeper: Default::default(),
+        waits: Default::default(),
         _locks: locks,
     };
     inner.checkpoint(false).map_err(failed)?;

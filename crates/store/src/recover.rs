@@ -209,8 +209,9 @@ impl Recovery<'_> {
         let mut durable = synced;
         for segment in self.segments.0.iter().filter(|segment| segment.end() > synced) {
             for mark in Mark::read(&*segment.file.get()?, segment.size)? {
-                let here = mark.end > segment.base && mark.end <= segment.end();
-                if here && mark.durable <= mark.end {
+                // It may claim no more than the file before: the first one that a file gets does, with
+                // asynchronous flush.
+                if mark.end <= segment.end() && mark.durable <= mark.end {
                     durable = durable.max(mark.durable);
                     if mark.end > durable && self.checksum(&mark)? == Some(mark.checksum) {
                         durable = mark.end;

@@ -100,13 +100,7 @@ impl Inner {
             self.try_again();
         }
         // Whatever became of the deletion, the reserve is kept.
-        let shortage = self.room(&settings)?.shortage;
-        if shortage.is_none() && self.health.is_full() {
-            // On this thread, which may wait for the device: sends are refused until it is done.
-            self.scrub(&mut self.appender.lock())?;
-        }
-        self.set_full(shortage);
-        self.combine();
+        self.set_full(self.room(&settings)?.shortage);
         deleted
     }
 

@@ -13,8 +13,8 @@ use arc_swap::ArcSwapOption;
 use env::Disk;
 use env::disk::Map;
 
+use crate::kept_file::KeptFile;
 use crate::limits;
-use crate::segment_file::SegmentFile;
 
 /// One file of the commit log.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub(crate) struct Segment {
     /// Its bytes.
     pub(crate) size: u64,
     /// The file.
-    pub(crate) file: SegmentFile,
+    pub(crate) file: KeptFile,
     map: ArcSwapOption<Map>,
     /// Tick of the last use of the map.
     used: AtomicU64,
@@ -37,7 +37,7 @@ pub(crate) fn file_name(base: u64) -> String {
 
 impl Segment {
     /// A segment whose file exists.
-    pub(crate) fn new(base: u64, size: u64, file: SegmentFile) -> Segment {
+    pub(crate) fn new(base: u64, size: u64, file: KeptFile) -> Segment {
         Segment { base, size, file, map: ArcSwapOption::empty(), used: AtomicU64::new(0) }
     }
 
@@ -51,7 +51,7 @@ impl Segment {
             let _ = disk.remove(&path);
             return Err(error);
         }
-        Ok(Segment::new(base, size, SegmentFile::created(disk, path, file)))
+        Ok(Segment::new(base, size, KeptFile::created(disk, path, file)))
     }
 
     /// Log offset up to which records of ours go: behind it lie the durable marks.

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::io;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -69,6 +68,8 @@ pub(crate) struct Inner {
     pub(crate) background: Background,
     /// Wakes the keeper: a spare segment is wanted.
     pub(crate) keeper: Signal,
+    /// Wakes the thread that ends waits, to end itself.
+    pub(crate) waits: Signal,
     /// Most bytes of the log that may await the device.
     pub(crate) dirty_limit: u64,
     /// Of the root directory, and of the log's.
@@ -104,6 +105,7 @@ impl Store {
             thread("store-flush", |inner| inner.flush_until_stopped()),
             thread("store-queues", |inner| inner.write_derived_until_stopped()),
             thread("store-keeper", |inner| inner.keep_until_stopped()),
+            thread("store-waits", |inner| inner.end_waits_until_stopped()),
         ];
         for _ in 0..limits::READER_THREADS {
             threads.push(thread("store-read", |inner| inner.background.work_until_closed()));
@@ -344,6 +346,7 @@ impl Inner {
         self.flush.wake();
         self.queues.shared.backlog.wake();
         self.keeper.raise();
+        self.waits.raise();
         self.background.close();
     }
 
@@ -369,18 +372,18 @@ impl Inner {
         AppendError::Stopped(reason.into())
     }
 
-    /// Body of the keeper's thread: the spare segment, and waits that are over.
+    /// Body of the keeper's thread: the spare segment, what waits for it, and the disk's room.
     fn keep_until_stopped(&self) {
         while !self.health.is_closing() {
-            let raised = self.keeper.wait(Duration::from_millis(50));
+            let raised = self.keeper.wait(limits::LOOK);
             if raised && !self.health.is_closing() {
                 self.prepare_spare();
+                // Where there is no spare one, the append tries again and is told why.
+                self.combine_waiting();
                 if self.log.is_lacking() {
                     self.retention.look_now();
                 }
             }
-            self.flush.wake_waiters();
-            self.expire_pending();
             self.keep_disk();
         }
     }

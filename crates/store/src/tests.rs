@@ -5,6 +5,7 @@ mod deleted;
 mod format;
 mod log_dir;
 mod loss;
+mod no_space;
 mod recovery;
 mod slow;
 mod space;

@@ -7,11 +7,10 @@ use std::io;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-use env::Disk;
-use env::disk::File;
-
 use super::slots::Slots;
 use super::{Item, Layout};
+use crate::kept_file::KeptFile;
+use env::Disk;
 
 pub(super) const HEADER: u64 = 40;
 pub(super) const SLOT: u64 = 4;
@@ -20,8 +19,7 @@ const ITEM: usize = 20;
 /// An index file.
 #[derive(Debug)]
 pub(crate) struct IndexFile {
-    file: File,
-    path: PathBuf,
+    file: KeptFile,
     layout: Layout,
     head: Head,
     slots: Slots,
@@ -128,7 +126,8 @@ impl IndexFile {
         file.set_len(file_bytes(layout))?;
         let (slots, buffered) = (Slots::new(layout.slots, false), Vec::new());
         let head = Head::default();
-        let mut index = IndexFile { file, path, layout, head, slots, buffered, changed: false };
+        let file = KeptFile::created(disk, path, file);
+        let mut index = IndexFile { file, layout, head, slots, buffered, changed: false };
         index.restart(before)?;
         Ok(index)
     }
@@ -142,23 +141,24 @@ impl IndexFile {
         slots_valid: bool,
         log_end: u64,
     ) -> io::Result<Option<IndexFile>> {
-        let file = disk.open(&path)?;
-        if file.len()? != file_bytes(layout) {
-            disk.remove(&path)?;
+        let file = KeptFile::new(disk, path);
+        let opened = file.get()?;
+        if opened.len()? != file_bytes(layout) {
+            disk.remove(file.path())?;
             return Ok(None);
         }
         let mut bytes = [0; HEADER as usize];
-        file.read_exact_at(&mut bytes, 0)?;
+        opened.read_exact_at(&mut bytes, 0)?;
         let head = Head::decode(&bytes);
         let slots = Slots::new(layout.slots, slots_valid);
         let (buffered, changed) = (Vec::new(), false);
-        let mut index = IndexFile { file, path, layout, head, slots, buffered, changed };
+        let mut index = IndexFile { file, layout, head, slots, buffered, changed };
         if !slots_valid || index.head.end_offset >= log_end.max(1) {
             index.rebuild(log_end)?;
         }
         if index.head.next > 1 && index.head.begin_ms <= 0 {
             // Its times are lost with its header.
-            disk.remove(&index.path)?;
+            disk.remove(index.path())?;
             return Ok(None);
         }
         Ok(Some(index))
@@ -172,12 +172,13 @@ impl IndexFile {
         self.changed = true;
         // What the header says, as far as the items, which know seconds only, do not say otherwise.
         let end_ms = self.head.end_ms;
+        let file = self.file.get()?;
         let mut buf = vec![0; AT_ONCE as usize * ITEM];
         let (mut next, mut last) = (1, self.head.begin_offset);
         'items: while next < self.layout.items {
             let count = AT_ONCE.min(self.layout.items - next) as usize;
             let bytes = &mut buf[..count * ITEM];
-            self.file.read_exact_at(bytes, self.item_at(next))?;
+            file.read_exact_at(bytes, self.item_at(next))?;
             for bytes in bytes.as_chunks().0 {
                 let item = Stored::decode(bytes);
                 let empty = bytes.iter().all(|byte| *byte == 0);
@@ -187,9 +188,9 @@ impl IndexFile {
                 }
                 last = item.physical;
                 let slot = self.slots.of(item.hash);
-                let used = self.slots.get(slot, &self.file)? != 0;
+                let used = self.slots.get(slot, &file)? != 0;
                 self.head.used_slots += u32::from(!used);
-                self.slots.set(slot, next, &self.file)?;
+                self.slots.set(slot, next, &file)?;
                 let second = self.head.time_of(&item);
                 self.head.end_ms = end_ms
                     .clamp(second, second.saturating_add(999))
@@ -226,8 +227,9 @@ impl IndexFile {
     /// Makes the header of a file without items that of a new one, after the full one that ends with `before`.
     pub(super) fn restart(&mut self, before: Option<(u64, i64)>) -> io::Result<()> {
         self.head = Head::first(before);
-        self.file.write_at(&self.head.encode(), 0)?;
-        self.file.sync_data()
+        let file = self.file.get()?;
+        file.write_at(&self.head.encode(), 0)?;
+        file.sync_data()
     }
 
     /// Whether the next item goes into a new file.
@@ -246,7 +248,8 @@ impl IndexFile {
         }
         let seconds = item.store_timestamp.saturating_sub(self.head.begin_ms).max(0) / 1000;
         let slot = self.slots.of(item.hash);
-        let before = self.slots.get(slot, &self.file)?;
+        let file = self.file.keep()?;
+        let before = self.slots.get(slot, &file)?;
         // A slot that points nowhere ends its chain, as for the reference.
         let before = if before < self.head.next { before } else { 0 };
         let stored = Stored {
@@ -255,7 +258,7 @@ impl IndexFile {
             seconds: i32::try_from(seconds).unwrap_or(i32::MAX),
             before,
         };
-        self.slots.set(slot, self.head.next, &self.file)?;
+        self.slots.set(slot, self.head.next, &file)?;
         self.buffered.extend(stored.encode());
         self.head.used_slots += u32::from(before == 0);
         self.head.next += 1;
@@ -286,15 +289,17 @@ impl IndexFile {
         self.file.sync_data()
     }
 
-    /// Writes everything, so that the file is complete, and syncs it.
+    /// Writes everything, so that the file is complete, syncs and closes it.
     pub(super) fn close(&mut self) -> io::Result<()> {
         self.flush()?;
         if self.changed {
-            self.slots.write(&self.file)?;
+            self.slots.write(&*self.file.keep()?)?;
             self.file.write_at(&self.head.encode(), 0)?;
             self.changed = false;
         }
-        self.file.sync_data()
+        self.file.sync_data()?;
+        self.file.close();
+        Ok(())
     }
 
     /// Calls `each` with the records of a hash that were stored in the time, newest first, until it says
@@ -311,12 +316,13 @@ impl IndexFile {
             return Ok(true);
         }
         self.flush()?;
-        let mut item = self.slots.get(self.slots.of(hash), &self.file)?;
+        let file = self.file.get()?;
+        let mut item = self.slots.get(self.slots.of(hash), &file)?;
         let mut below = self.head.next;
         // Chains go to lower items only, so that this ends whatever the file holds.
         while item > 0 && item < below {
             let mut bytes = [0; ITEM];
-            self.file.read_exact_at(&mut bytes, self.item_at(item))?;
+            file.read_exact_at(&mut bytes, self.item_at(item))?;
             let stored = Stored::decode(&bytes);
             // A resolution of one second: the caller looks at the record's own time.
             let stored_at = self.head.time_of(&stored);
@@ -352,11 +358,11 @@ impl IndexFile {
     }
 
     pub(super) fn path(&self) -> &Path {
-        &self.path
+        self.file.path()
     }
 
     pub(super) fn name(&self) -> &str {
-        self.path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
+        self.path().file_name().and_then(|name| name.to_str()).unwrap_or_default()
     }
 }
 

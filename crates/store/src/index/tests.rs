@@ -120,3 +120,36 @@ fn known_records_are_not_added_again() {
         assert_eq!(found(&again, 3), all[1..], "{records} records");
     }
 }
+
+/// Only the file that is written stays open, however many there are, also after they were searched and opened
+/// anew: counted among the descriptors of this process.
+#[test]
+#[allow(clippy::disallowed_methods, reason = "the test looks at the descriptors of its process")]
+fn full_files_are_closed() {
+    let dir = tempfile::tempdir().unwrap();
+    let in_dir = |fd: std::io::Result<std::fs::DirEntry>| {
+        std::fs::read_link(fd.unwrap().path()).is_ok_and(|path| path.starts_with(dir.path()))
+    };
+    let open_files = || {
+        std::fs::read_dir("/proc/self/fd")
+            .unwrap()
+            .filter_map(|fd| in_dir(fd).then_some(()))
+            .count()
+    };
+    let at = |end| {
+        let log = OpenAt { min: 0, end, slots_valid: true };
+        Index::open(Disk::real(), Clock::sim(), dir.path().to_owned(), LAYOUT, log).unwrap()
+    };
+    let index = at(0);
+    for n in 0..100u64 {
+        index.staging().add(n * 10, 1000 + n as i64, &[(n % 9) as u32]);
+    }
+    assert_eq!(found(&index, 4).len(), 11);
+    assert!(index.files.lock().len() > 5);
+    assert_eq!(open_files(), 1);
+    index.close().unwrap();
+    assert_eq!(open_files(), 0);
+    let again = at(1000);
+    assert_eq!(found(&again, 4).len(), 11);
+    assert_eq!(open_files(), 0);
+}

@@ -26,6 +26,8 @@ pub(crate) struct FilesShared {
     pub(crate) root: PathBuf,
     /// Units of one file.
     pub(crate) file_units: u64,
+    /// Most files that stay open, over all queues.
+    most_open: usize,
     /// Open files, over all queues.
     open: AtomicUsize,
 }
@@ -62,7 +64,8 @@ pub(crate) enum Read {
 impl FilesShared {
     pub(crate) fn new(disk: Disk, root: PathBuf, file_bytes: u64) -> FilesShared {
         let file_units = file_bytes.div_ceil(UNIT);
-        FilesShared { disk, root, file_units, open: AtomicUsize::new(0) }
+        let most_open = limits::open_queue_files(env::limits::open_files());
+        FilesShared { disk, root, file_units, most_open, open: AtomicUsize::new(0) }
     }
 
     /// Bytes of one file.
@@ -72,7 +75,7 @@ impl FilesShared {
 
     /// Whether more files are open than should stay so.
     pub(crate) fn too_many_open(&self) -> bool {
-        self.open.load(Ordering::Relaxed) > limits::OPEN_QUEUE_FILES
+        self.open.load(Ordering::Relaxed) > self.most_open
     }
 }
 

@@ -6,7 +6,7 @@ use env::disk::FaultPlan;
 use env::{Disk, Env};
 
 use super::{append, bodies, content, fill, open, push, send, wait};
-use crate::{Batch, Durability, FlushDiskType, Lookup, Store, StoreSettings};
+use crate::{Batch, Durability, FlushDiskType, Lookup, OpenError, Store, StoreSettings};
 
 /// A closed store opens as it was, goes on at the next offset, and a second opening changes nothing.
 #[test]
@@ -56,38 +56,6 @@ fn recovers_after_kill() {
     }
 }
 
-/// A torn unit far behind the end of a queue, which seems to be one of the first messages, does not lead to
-/// a unit in between that a power cut has taken the record of.
-#[test]
-fn a_torn_unit_behind_the_end_of_a_queue() {
-    let disk = Disk::fault(1, FaultPlan::default());
-    let open = |disk: &Disk| {
-        let settings = StoreSettings {
-            flush_interval_ms: 3_600_000,
-            index: false,
-            ..StoreSettings::test_min("/s")
-        };
-        Store::open(Env { disk: disk.clone(), ..Env::sim(1) }, settings).unwrap()
-    };
-    let store = open(&disk);
-    send(&store, &store.queue("a", 0), b"durable");
-    store.close();
-    let disk = disk.kill();
-    let store = open(&disk);
-    let kept = content(&store);
-    send(&store, &store.queue("a", 0), b"not durable");
-    store.inner.write_derived().unwrap();
-    let disk = disk.kill();
-    let units = disk.open(Path::new("/s/consumequeue/a/0/00000000000000000000")).unwrap();
-    units.write_at(&[0; 60], 40).unwrap();
-    // The number of its first byte in the log is zeros, its size is not.
-    units.write_at(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9], 80).unwrap();
-    units.sync_data().unwrap();
-    disk.open(Path::new("/s/commitlog/00000000000000000000")).unwrap().sync_data().unwrap();
-    let store = open(&disk.crash());
-    assert_eq!(content(&store), kept);
-}
-
 /// A write that cut a queue off before, and was itself cut short in the middle of a unit, at any byte,
 /// leaves no unit that is taken for one, and no hole.
 #[test]
@@ -115,6 +83,47 @@ fn a_torn_end_of_a_queue() {
         }
         let store = Store::open(Env { disk, ..env }, settings()).unwrap();
         assert_eq!(content(&store), all, "{torn} bytes");
+    }
+}
+
+/// Where also a power cut takes the end of the log, what the queue held of it goes too, though its records
+/// still lie in the log behind the end. (The random history 4160 found it, with failing disks.)
+#[test]
+fn a_torn_end_of_a_queue_behind_the_log() {
+    for (messages, torn) in (4..20).flat_map(|messages| [7, 8, 9].map(|torn| (messages, torn))) {
+        let env = Env::fault(1, FaultPlan::default());
+        let settings = StoreSettings {
+            index: false,
+            flush_interval_ms: 3_600_000,
+            ..StoreSettings::test_min("/s")
+        };
+        let store = Store::open(env.clone(), settings.clone()).unwrap();
+        fill(&store, 0, messages);
+        let expected = content(&store);
+        store.close();
+        let env = env.kill();
+        let store = Store::open(env.clone(), settings.clone()).unwrap();
+        fill(&store, messages, messages + 40);
+        store.inner.write_derived().unwrap();
+        for (topic, id, kept) in &expected {
+            // All units of the file but the first behind the end, so that any of them is looked at.
+            let end = kept.len();
+            let dir = Path::new("/s/consumequeue").join(topic).join(id.to_string());
+            let file = env.disk.open(&dir.join(format!("{:020}", (end - end % 8) * 20))).unwrap();
+            for unit in end % 8 + 1..8 {
+                file.write_at(&vec![0; torn], unit as u64 * 20).unwrap();
+            }
+        }
+        store.inner.queues.sync().unwrap();
+        for segment in &store.inner.log.segments().0 {
+            segment.file.sync_data().unwrap();
+        }
+        let env = env.crash();
+        drop(store);
+        let store = Store::open(env, settings).unwrap();
+        let mut left = content(&store);
+        left.retain(|(_, _, bodies)| !bodies.is_empty());
+        assert_eq!(left, expected, "{messages} messages, {torn} bytes");
     }
 }
 
@@ -175,4 +184,35 @@ fn power_cut_keeps_what_was_durable() {
             disk = disk.crash();
         }
     }
+}
+
+/// A power cut while the blocks of a new log file are reserved leaves a short file of zeros, which says nothing
+/// about the setting: it is removed, and the store opens as it was. A short file that holds anything, or is
+/// not the last one, is refused.
+#[test]
+fn a_new_log_file_that_got_a_part_of_its_blocks() {
+    let env = Env::sim(1);
+    let settings = StoreSettings::test_min("/s");
+    let log_file = |base: u64| Path::new("/s/commitlog").join(crate::segment::file_name(base));
+    let store = Store::open(env.clone(), settings.clone()).unwrap();
+    fill(&store, 0, 60);
+    let (all, end) = (content(&store), store.watermarks().appended.next_multiple_of(4096));
+    store.close();
+    env.disk.create(&log_file(end)).unwrap().set_len(1000).unwrap();
+    let store = Store::open(env.clone(), settings.clone()).unwrap();
+    assert_eq!(content(&store), all);
+    store.close();
+    assert!(!env.disk.exists(&log_file(end)).unwrap());
+
+    let refused = || {
+        let error = Store::open(env.clone(), settings.clone()).err().unwrap();
+        assert!(matches!(error, OpenError::FileSize { len: 1000, .. }), "{error}");
+    };
+    let short = env.disk.create(&log_file(end)).unwrap();
+    short.set_len(1000).unwrap();
+    short.write_at(b"x", 999).unwrap();
+    refused();
+    short.write_at(&[0], 999).unwrap();
+    env.disk.create(&log_file(end + 4096)).unwrap().set_len(4096).unwrap();
+    refused();
 }

@@ -6,7 +6,7 @@ use env::disk::FaultPlan;
 use env::{Disk, Env};
 
 use super::{append, push};
-use crate::{AppendError, Batch, Store, StoreSettings};
+use crate::{AppendError, Batch, Durability, Store, StoreSettings};
 
 /// User pain 2: with asynchronous flush and syncs of 800 ms, sends are taken on the spot until the bytes
 /// that may await the device are used up; then one that has waited its time is refused with `fsync`, the
@@ -59,5 +59,51 @@ fn slow_fsync_is_felt_at_the_dirty_cap_and_named() {
     env.disk.set_plan(FaultPlan::default());
     while let Err(error) = append(&store, batch()) {
         assert!(matches!(error, AppendError::Behind { .. }), "{error}");
+    }
+}
+
+/// A device that hangs keeps no answer back: neither a refusal, whether the bytes that may await it are used up
+/// or the next file of the log is not there, nor the end of a wait for durability. All come while it hangs,
+/// and no append waits for it on the thread that sends. A cap above three quarters of a file has a thread of
+/// the store wait for the next file before the cap is reached.
+#[test]
+fn a_device_that_hangs_keeps_no_answer_back() {
+    const SEGMENT: u64 = 64 << 10;
+    const HANGS: Duration = Duration::from_secs(20);
+    for (cap, text) in [
+        (SEGMENT / 8 * 7, "fsync takes"),
+        (2 * SEGMENT, "the next file of the log is not there, its fsync takes long"),
+    ] {
+        let env = Env { disk: Disk::fault(2, FaultPlan::default()), ..Env::real() };
+        let settings = StoreSettings {
+            segment_bytes: SEGMENT,
+            dirty_bytes_max: cap,
+            append_timeout_ms: 100,
+            sync_flush_timeout_ms: 100,
+            flush_interval_ms: 1,
+            ..StoreSettings::test_min("/s")
+        };
+        let store = Store::open(env.clone(), settings).unwrap();
+        let queue = store.queue("t", 0);
+        super::send(&store, &queue, b"makes the first file");
+        env.disk.set_plan(FaultPlan {
+            slow_sync: 1,
+            slow_sync_time: HANGS,
+            ..FaultPlan::default()
+        });
+        let began = env.clock.mono();
+        let mut end = 0;
+        let error = loop {
+            let mut batch = Batch::new();
+            push(&mut batch, &queue, &[7; 4096], false);
+            match append(&store, batch) {
+                Ok(appended) => end = appended.end,
+                Err(error) => break error,
+            }
+        };
+        assert!(error.to_string().contains(text), "{error}");
+        assert!(end > SEGMENT / 4 * 3, "the next file was wanted");
+        assert_eq!(super::wait(store.durable(end)), Durability::TimedOut);
+        assert!(env.clock.mono() - began < HANGS, "the answers waited for the device");
     }
 }

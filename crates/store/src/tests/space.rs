@@ -1,6 +1,5 @@
 //! What is deleted when, and what happens when the disk has no room.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -208,38 +207,6 @@ fn a_full_disk_refuses_and_goes_on() {
     assert!(store.refusal().is_none());
     assert_eq!(send(&store, &store.queue("t", 0), b"more").0, taken as u64);
     assert_eq!(bodies(&store, &store.queue("t", 0), 0).len(), taken + 1);
-}
-
-/// What a write left that failed in the middle, be it in files that follow, is gone before sends are taken
-/// again, and no power cut brings parts of it back among what is written there next.
-#[test]
-fn a_write_that_failed_for_want_of_space_leaves_nothing() {
-    for seed in 0..20 {
-        let env = Env::fault(seed, FaultPlan::default());
-        let store = store(&env, |_| {});
-        let queue = store.queue("t", 0);
-        send(&store, &queue, b"one");
-        let end = store.watermarks().appended;
-        let mut batch = Batch::new();
-        (0..8).for_each(|_| push(&mut batch, &queue, &[7; 1000], false));
-        env.disk.set_plan(FaultPlan { no_space: 2, ..FaultPlan::default() });
-        let refused = append(&store, batch);
-        env.disk.set_plan(FaultPlan::default());
-        if refused.is_ok() {
-            continue;
-        }
-        look(&env, &store);
-        assert!(store.refusal().is_none());
-        let disk = env.disk.crash();
-        let log = Path::new("/s/commitlog");
-        for entry in disk.list(log).unwrap() {
-            let base: u64 = entry.name.parse().unwrap();
-            let from = end.saturating_sub(base);
-            let mut bytes = vec![1; (entry.len - crate::limits::MARK_BYTES - from) as usize];
-            disk.open(&log.join(&entry.name)).unwrap().read_exact_at(&mut bytes, from).unwrap();
-            assert!(bytes.iter().all(|byte| *byte == 0), "seed {seed}: {} from {from}", entry.name);
-        }
-    }
 }
 
 /// Less than the reserve refuses sends also while the log has a file with room; an explicit

@@ -1,4 +1,4 @@
-//! The file of a segment: open while it is written and not synced, else opened for each use.
+//! A file of the log or of the index: open while it is written and not synced, else opened for each use.
 //!
 //! A log of a terabyte has a thousand files, and few of them are used at a time: mapped ones need no open
 //! file, and a read that goes to the device costs far more than opening one.
@@ -11,23 +11,23 @@ use arc_swap::ArcSwapOption;
 use env::Disk;
 use env::disk::{File, Map};
 
-/// One file of the commit log.
+/// One file that few of many are written or read of.
 #[derive(Debug)]
-pub(crate) struct SegmentFile {
+pub(crate) struct KeptFile {
     disk: Disk,
     path: PathBuf,
     open: ArcSwapOption<File>,
 }
 
-impl SegmentFile {
+impl KeptFile {
     /// A file that exists, not open yet.
-    pub(crate) fn new(disk: &Disk, path: PathBuf) -> SegmentFile {
-        SegmentFile { disk: disk.clone(), path, open: ArcSwapOption::empty() }
+    pub(crate) fn new(disk: &Disk, path: PathBuf) -> KeptFile {
+        KeptFile { disk: disk.clone(), path, open: ArcSwapOption::empty() }
     }
 
     /// A file that was just created.
-    pub(crate) fn created(disk: &Disk, path: PathBuf, file: File) -> SegmentFile {
-        SegmentFile { open: ArcSwapOption::from_pointee(file), ..SegmentFile::new(disk, path) }
+    pub(crate) fn created(disk: &Disk, path: PathBuf, file: File) -> KeptFile {
+        KeptFile { open: ArcSwapOption::from_pointee(file), ..KeptFile::new(disk, path) }
     }
 
     /// Where it lies.
@@ -43,7 +43,7 @@ impl SegmentFile {
         }
     }
 
-    /// The file, open until [`SegmentFile::close`]: an error of the device while it is written is told to
+    /// The file, open until [`KeptFile::close`]: an error of the device while it is written is told to
     /// those who have it open.
     pub(crate) fn keep(&self) -> io::Result<Arc<File>> {
         if let Some(file) = self.open.load_full() {
