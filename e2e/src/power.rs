@@ -43,7 +43,7 @@ pub fn cut(store: &Path) -> Result<u64> {
 /// The log offset up to which some sync, as far as its mark tells, had covered everything.
 pub fn synced(store: &Path) -> Result<u64> {
     let mut synced = 0;
-    for (base, path) in segments(store)? {
+    for (_, path) in segments(store)? {
         let file = File::open(path)?;
         let len = file.metadata()?.len();
         for at in [len - MARK_BYTES, len - SECTOR] {
@@ -51,11 +51,7 @@ pub fn synced(store: &Path) -> Result<u64> {
             file.read_exact_at(&mut mark, at)?;
             if mark.starts_with(MARK_MAGIC) && crc32fast::hash(&mark[..28]) == number(&mark, 28)? {
                 let end = (u64::from(number(&mark, 16)?) << 32) | u64::from(number(&mark, 20)?);
-                // Recovery passes over a mark that lies behind the file of its end: that of the first sync
-                // after a file was full, with asynchronous flush.
-                if end > base {
-                    synced = synced.max(end);
-                }
+                synced = synced.max(end);
             }
         }
     }

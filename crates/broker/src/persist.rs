@@ -111,7 +111,7 @@ fn save_offsets(broker: &Broker) {
     }
 }
 
-fn save_delay(broker: &Broker) {
+pub(crate) fn save_delay(broker: &Broker) {
     if broker.delays.take_dirty() {
         let text = Ok(broker.delays.to_json(broker.env.clock.wall_ms()));
         save(broker, DELAY_FILE, text, || broker.delays.mark_dirty());

@@ -22,8 +22,9 @@ use wire::record::{self, Entry, RecordHead, RecordView};
 use crate::Broker;
 use crate::message::{self, Origin, Outgoing};
 use crate::metrics::{Arriving, MessageType};
+use crate::persist;
 use crate::reply::Refusal;
-use crate::topic::{Topic, bump};
+use crate::topic::{RETRY_PREFIX, Topic, bump};
 
 /// Pause between looks at the heads of the levels.
 const TICK: Duration = Duration::from_millis(100);
@@ -106,57 +107,85 @@ pub async fn run(broker: Broker, stop: Stop) {
     let levels = i32::try_from(broker.store.delays().count()).unwrap_or(i32::MAX);
     while !stop.is_stopped() {
         let mut pause = TICK;
+        // In turns, so that a level with much to deliver holds up no other.
         for level in 1..=levels {
+            if stop.is_stopped() {
+                break;
+            }
             match deliver(&broker, level).await {
-                Ok(()) => {}
+                Ok(Turn::Done) => {}
+                Ok(Turn::More) => pause = pause.min(Duration::ZERO),
                 Err(error) => {
                     tracing::warn!(level, %error, "delayed messages cannot be delivered, trying again");
                     pause = RETRY;
                 }
             }
         }
+        if pause.is_zero() {
+            tokio::task::yield_now().await;
+            continue;
+        }
         tokio::select! {
             () = broker.env.clock.sleep(pause) => {}
             () = stop.stopped() => {}
         }
     }
+    // What was delivered last would be delivered again after the next start.
+    let saver = broker.clone();
+    if let Ok(saved) = broker.store.background(move |_| persist::save_delay(&saver)) {
+        saved.await;
+    }
 }
 
-/// Delivers everything of one level that is due now.
-pub(crate) async fn deliver(broker: &Broker, level: i32) -> Result<(), Refusal> {
+/// What a level's turn left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// Nothing that is due.
+    Done,
+    /// Maybe more that is due.
+    More,
+}
+
+/// Delivers some of what is due in one level now.
+pub(crate) async fn deliver(broker: &Broker, level: i32) -> Result<Turn, Refusal> {
     let topic = broker.schedule_topic();
-    let Some(queue) = topic.queue(&broker.store, level - 1) else { return Ok(()) };
-    loop {
-        let from = broker.delays.next(level).max(queue.min_offset());
-        if from >= queue.max_offset() {
-            return Ok(());
-        }
-        // A time further ahead than the level's own delay means that the clock went back or the levels were
-        // shortened: such a message is due now.
-        let now = broker.env.clock.wall_ms();
-        let latest = broker.store.delays().due_ms(level, now);
-        let due = |at: i64| at <= now || at > latest;
-        let undue = AtomicBool::new(false);
-        let accept = |at: i64| {
-            let accepted = !undue.load(Ordering::Relaxed) && due(at);
-            undue.fetch_or(!accepted, Ordering::Relaxed);
-            accepted
-        };
-        let want = Want { max_messages: DELIVER_MAX, max_bytes: DELIVER_BYTES };
-        let got = match broker.store.get(queue, from, want, &accept)? {
-            Get::Ready(got) => got,
-            Get::Cold(cold) => cold.await?,
-        };
-        // Up to the first message that is not due: what lies before it is delivered now, or gone from the log.
-        let next = got.rejected.unwrap_or(got.next);
-        match got.status {
-            GotStatus::Again => continue,
-            GotStatus::Found => append(broker, &got.slices).await?,
-            GotStatus::MessageWasRemoving if next > from => {}
-            _ => return Ok(()),
-        }
-        broker.delays.advance(level, next);
+    let Some(queue) = topic.queue(&broker.store, level - 1) else { return Ok(Turn::Done) };
+    let (next, max) = (broker.delays.next(level), queue.max_offset());
+    if next > max {
+        // The file is synced by itself, and the end of the log may have been lost in a power cut.
+        tracing::warn!(level, from = next, to = max, "the end of the delayed messages was lost");
+        broker.delays.advance(level, max);
     }
+    let from = broker.delays.next(level).max(queue.min_offset());
+    if from >= queue.max_offset() {
+        return Ok(Turn::Done);
+    }
+    // A time further ahead than the level's own delay means that the clock went back or the levels were
+    // shortened: such a message is due now.
+    let now = broker.env.clock.wall_ms();
+    let latest = broker.store.delays().due_ms(level, now);
+    let due = |at: i64| at <= now || at > latest;
+    let undue = AtomicBool::new(false);
+    let accept = |at: i64| {
+        let accepted = !undue.load(Ordering::Relaxed) && due(at);
+        undue.fetch_or(!accepted, Ordering::Relaxed);
+        accepted
+    };
+    let want = Want { max_messages: DELIVER_MAX, max_bytes: DELIVER_BYTES };
+    let got = match broker.store.get(queue, from, want, &accept)? {
+        Get::Ready(got) => got,
+        Get::Cold(cold) => cold.await?,
+    };
+    // Up to the first message that is not due: what lies before it is delivered now, or gone from the log.
+    let next = got.rejected.unwrap_or(got.next);
+    match got.status {
+        GotStatus::Again => return Ok(Turn::More),
+        GotStatus::Found => append(broker, &got.slices).await?,
+        GotStatus::MessageWasRemoving if next > from => {}
+        _ => return Ok(Turn::Done),
+    }
+    broker.delays.advance(level, next);
+    Ok(Turn::More)
 }
 
 /// Stores again what `slices` hold: records back to back.
@@ -169,7 +198,7 @@ async fn append(broker: &Broker, slices: &[Bytes]) -> Result<(), Refusal> {
                 let bytes = batch.bytes() - before;
                 arriving.add(&topic, MessageType::Delay, 1, bytes);
             }
-            // The topic is gone or the record cannot be stored: it would block its level forever.
+            // The topic was deleted, or the record cannot be stored: it would block its level forever.
             Err(refusal) => tracing::warn!(
                 offset = view.physical_offset(),
                 %refusal,
@@ -208,11 +237,21 @@ fn restore(
         wire::props::get(view.properties(), name).and_then(|value| std::str::from_utf8(value).ok())
     };
     let name = text(names::REAL_TOPIC).unwrap_or_default();
-    let queue_id = text(names::REAL_QUEUE_ID).and_then(|id| id.parse().ok()).unwrap_or(0);
-    let topic = broker.topics.get(name).ok_or_else(|| Refusal::NoTopic(name.to_owned()))?;
+    let queue_id: i32 = text(names::REAL_QUEUE_ID).and_then(|id| id.parse().ok()).unwrap_or(0);
+    let topic = real_topic(broker, name)?;
+    // The topic may have lost queues since.
+    let queue_id = match (0..topic.queue_count()).contains(&queue_id) {
+        true => queue_id,
+        false => broker.env.rng.below(topic.config.write_queue_nums.max(1) as u64) as i32,
+    };
     let mut properties = BytesMut::from(view.properties());
     PropertiesMut::new(&mut properties, 0).remove(names::CRC32);
+    let without_wait = properties.clone();
     message::set_property(&mut properties, names::WAIT, b"false");
+    if properties.len() > i16::MAX as usize {
+        // It says nothing that matters here.
+        properties = without_wait;
+    }
     let head = RecordHead {
         queue_id,
         flag: view.flag(),
@@ -232,4 +271,17 @@ fn restore(
     };
     message::encode(broker, batch, message, Origin::Due)?;
     Ok(topic)
+}
+
+/// The topic that a delayed message is for. A group's retries go on when their topic was deleted: the group's next
+/// heartbeat creates it again.
+fn real_topic(broker: &Broker, name: &str) -> Result<Arc<Topic>, Refusal> {
+    let topic = match (broker.topics.get(name), name.strip_prefix(RETRY_PREFIX)) {
+        (None, Some(group)) => match broker.groups.get(group) {
+            Some(group) => broker.create_group_topic(name, group.retry_queue_nums.max(1), false)?,
+            None => None,
+        },
+        (topic, _) => topic,
+    };
+    topic.ok_or_else(|| Refusal::NoTopic(name.to_owned()))
 }
