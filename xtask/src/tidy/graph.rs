@@ -59,7 +59,10 @@ const WITHOUT_RUNTIME: [&str; 3] = ["wire", "metrics", "filter"];
 
 /// Findings about dependencies and licenses.
 pub(super) fn check() -> anyhow::Result<Vec<String>> {
-    let text = output("cargo", &["metadata", "--format-version", "1", "--offline", "--locked"])?;
+    // Those of other platforms need not have been fetched.
+    let platform = output("rustc", &["--print", "host-tuple"])?;
+    let args = ["metadata", "--format-version", "1", "--offline", "--locked", "--filter-platform"];
+    let text = output("cargo", &[&args[..], &[platform.trim()]].concat())?;
     let metadata: Value = serde_json::from_str(&text)?;
     let packages = metadata["packages"].as_array().context("metadata has packages")?;
     let mut found = Vec::new();

@@ -79,6 +79,8 @@ async fn a_full_disk_is_14_until_the_group_has_consumed() {
 #[tokio::test]
 async fn a_slow_disk_is_2_and_names_fsync() {
     let fixture = faulty(|settings| {
+        // No send waits for the next file of the log.
+        settings.segment_bytes = 1 << 20;
         settings.dirty_bytes_max = 16 << 10;
         settings.append_timeout_ms = 100;
     });
