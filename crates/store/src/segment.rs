@@ -45,7 +45,10 @@ impl Segment {
     pub(crate) fn create(disk: &Disk, dir: &Path, base: u64, size: u64) -> io::Result<Segment> {
         let path = dir.join(file_name(base));
         let file = disk.create(&path)?;
-        let ready = file.allocate(size).and_then(|()| file.sync_data());
+        // From nothing, also where an attempt that failed could not take its file away: after a sync that
+        // failed, a length that is there need not be on the disk, and the next sync does not write it.
+        let emptied = if file.len()? > 0 { file.set_len(0) } else { Ok(()) };
+        let ready = emptied.and_then(|()| file.allocate(size)).and_then(|()| file.sync_data());
         if let Err(error) = ready.and_then(|()| disk.sync_dir(dir)) {
             // Best effort: the caller reports the first error, and opening copes with what is left.
             let _ = disk.remove(&path);
@@ -124,5 +127,32 @@ impl Maps {
     pub(crate) fn forget(&self, segment: &Arc<Segment>) {
         self.mapped.lock().retain(|mapped| !Arc::ptr_eq(mapped, segment));
         segment.map.store(None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use env::disk::FaultPlan;
+
+    use super::*;
+
+    /// A file that an attempt left whose sync failed has its length on the disk when the next has made it.
+    #[test]
+    fn is_made_from_nothing() {
+        const SIZE: u64 = 8192;
+        let dir = Path::new("/log");
+        for seed in 0..16 {
+            let disk = Disk::fault(seed, FaultPlan::default());
+            disk.create_dir_all(dir).unwrap();
+            disk.sync_dir(Path::new("/")).unwrap();
+            let left = disk.create(&dir.join(file_name(SIZE))).unwrap();
+            left.allocate(SIZE).unwrap();
+            disk.set_plan(FaultPlan { sync_error: 1, ..FaultPlan::default() });
+            left.sync_data().unwrap_err();
+            disk.set_plan(FaultPlan::default());
+            Segment::create(&disk, dir, SIZE, SIZE).unwrap();
+            let found = disk.crash().list(dir).unwrap();
+            assert_eq!(found.iter().map(|entry| entry.len).collect::<Vec<_>>(), [SIZE], "{seed}");
+        }
     }
 }
