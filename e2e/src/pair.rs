@@ -51,6 +51,12 @@ impl Pair {
             .with("brokerFastFailureEnable", false)
             .with("namesrvAddr", both);
         let broker = java::Broker::start(&artifacts, setup)?;
+        // The start has waited for the second.
+        let (mut first, addr) = (first, broker.addr());
+        let namesrv = first.addr();
+        first.process().wait_until(BOOT_LIMIT, "a route of the broker", |_| {
+            java::is_registered(namesrv, addr)
+        })?;
         let namesrvs = [Namesrv::Java(first), Namesrv::Java(second)];
         Ok(Self { namesrvs, broker: Broker::Java(broker), logs: Vec::new() })
     }

@@ -155,11 +155,16 @@ impl Stage {
     }
 }
 
-/// Whether the consumers have every queue of the topic, each once.
+/// Whether the consumers have every queue of the topic, each once, and each its share: before they have all heard
+/// of each other, one may have them all, and what it gives up is read on only when another has begun.
 fn shared_out(consumers: &[PushConsumer], topic: &str, queues: usize) -> bool {
-    let assigned = consumers.iter().flat_map(PushConsumer::assigned);
+    let of_topic = |consumer: &PushConsumer| {
+        consumer.assigned().iter().filter(|(queue, _)| *queue.topic == *topic).count()
+    };
+    let counts: Vec<usize> = consumers.iter().map(of_topic).collect();
     consumers.iter().all(PushConsumer::is_settled)
-        && assigned.filter(|(queue, _)| *queue.topic == *topic).count() == queues
+        && counts.iter().sum::<usize>() == queues
+        && counts.iter().all(|count| *count >= queues / consumers.len())
 }
 
 fn wall_ns() -> u64 {

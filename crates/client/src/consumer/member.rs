@@ -134,7 +134,7 @@ impl Member {
                     continue;
                 }
             }
-            one.set_committed(offset);
+            one.set_committed(offset, self.group.model == Model::Broadcasting);
         }
         if let Err(error) = self.local.save() {
             tracing::warn!(%error, "local offsets are not saved");
@@ -143,10 +143,10 @@ impl Member {
 
     /// Stores one queue's progress and waits for the answer.
     pub(crate) async fn commit_progress(&self, one: &Assigned) {
-        let Some(offset) = one.uncommitted() else { return };
+        let Some(offset) = one.unsettled() else { return };
         if self.group.model == Model::Broadcasting {
             self.local.set(&one.queue, offset);
-            return one.set_committed(offset);
+            return one.set_committed(offset, true);
         }
         let committed = match self.client.address_of_master(&one.queue.broker) {
             None => Err(self.client.unknown_broker("UPDATE_CONSUMER_OFFSET", &one.queue.broker)),
@@ -156,7 +156,7 @@ impl Member {
             }
         };
         match committed {
-            Ok(()) => one.set_committed(offset),
+            Ok(()) => one.set_committed(offset, true),
             Err(error) => tracing::warn!(queue = %one.queue, %error, "commit failed"),
         }
     }

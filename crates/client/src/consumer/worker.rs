@@ -6,7 +6,7 @@
 //! simply not committed any more.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use env::Stop;
@@ -47,6 +47,8 @@ pub(crate) struct Assigned {
     room: Notify,
     /// Offset of the last commit.
     committed: AtomicU64,
+    /// Whether nobody has said that the last commit was taken.
+    unanswered: AtomicBool,
     /// When the lock at the broker was last granted, in milliseconds of the monotonic clock;
     /// negative when it is not held. Ordered consumers only.
     locked_ms: AtomicI64,
@@ -70,6 +72,7 @@ impl Assigned {
             arrived: Notify::new(),
             room: Notify::new(),
             committed: AtomicU64::new(NONE),
+            unanswered: AtomicBool::new(false),
             locked_ms: AtomicI64::new(-1),
             reset_to: AtomicU64::new(NONE),
             pulled_ms: AtomicI64::new(0),
@@ -87,7 +90,15 @@ impl Assigned {
         (was_reset || self.committed.load(Ordering::Acquire) != offset).then_some(offset)
     }
 
-    pub(crate) fn set_committed(&self, offset: u64) {
+    /// The offset to commit when the queue is given up: also one that was committed without an answer, as
+    /// whoever comes next may ask before that commit is taken.
+    pub(crate) fn unsettled(&self) -> Option<u64> {
+        let unanswered = self.unanswered.load(Ordering::Acquire);
+        self.uncommitted().or_else(|| unanswered.then(|| self.position()))
+    }
+
+    pub(crate) fn set_committed(&self, offset: u64, answered: bool) {
+        self.unanswered.store(!answered, Ordering::Release);
         self.committed.store(offset, Ordering::Release);
     }
 
