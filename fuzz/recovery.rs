@@ -36,6 +36,9 @@ const WHOLE: u8 = 8;
 /// Checksums are made right after the edits.
 const REPAIRED: u8 = 16;
 
+/// Where the checksum of `apogee/state` lies, version 3.
+const STATE_CRC: usize = 164;
+
 type Files = BTreeMap<PathBuf, Vec<u8>>;
 
 /// A directory opens, or gives an error that says something. What opened can be read, verified, written
@@ -255,7 +258,7 @@ fn progress(files: &Files) -> Vec<Option<Vec<u8>>> {
 fn states(files: &mut Files) -> impl Iterator<Item = &mut [u8]> {
     let state = files.get_mut(&Path::new(ROOT).join("apogee/state")).map(Vec::as_mut_slice);
     let sectors = state.unwrap_or_default().chunks_mut(512);
-    sectors.filter(|sector| sector.len() >= 160 && sector.starts_with(b"APOGEEST"))
+    sectors.filter(|sector| sector.len() >= STATE_CRC + 4 && sector.starts_with(b"APOGEEST"))
 }
 
 /// Makes the directory one that was left in another way than by closing it.
@@ -274,7 +277,7 @@ fn leave(files: &mut Files, left: u8) {
         if left & POWER_CUT != 0 {
             state[120..156].fill(b'0');
         }
-        seal(state, 156);
+        seal(state, STATE_CRC);
     }
     if left & REFERENCE != 0 {
         files.remove(&root.join("apogee/state"));
@@ -332,7 +335,7 @@ fn repair(files: &mut Files) {
         if let Some(checkpoint) = checkpoint {
             state[40..44].copy_from_slice(&checkpoint.to_be_bytes());
         }
-        seal(state, 156);
+        seal(state, STATE_CRC);
     }
 }
 
