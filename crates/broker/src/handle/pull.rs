@@ -51,7 +51,9 @@ pub(crate) fn pull(
     out: &mut Replies,
 ) -> Result<(), Refusal> {
     let pull = check(broker, peer, frame, header, started)?;
-    if let Some(offset) = pull.take_reset() {
+    if !frame.is_oneway()
+        && let Some(offset) = pull.take_reset()
+    {
         // What the client would commit with this pull is where it was before the reset.
         pull.answer_reset(offset, out);
         return Ok(());
@@ -59,6 +61,10 @@ pub(crate) fn pull(
     if header.sys_flag & flags::COMMIT_OFFSET != 0 {
         let (topic, group) = (header.topic.to_str(), header.consumer_group.to_str());
         broker.offsets.commit(&topic, &group, header.queue_id, header.commit_offset)?;
+    }
+    if frame.is_oneway() {
+        // Nobody waits for what is there.
+        return Ok(());
     }
     if header.queue_offset < 0 {
         pull.answer_below(out);

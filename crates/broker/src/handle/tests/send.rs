@@ -1,5 +1,5 @@
-use wire::flags::command;
-use wire::header::SendBackHeader;
+use wire::flags::{command, pull as flags};
+use wire::header::{PullHeader, SendBackHeader};
 use wire::props;
 use wire::record::{self, Entry};
 
@@ -30,6 +30,38 @@ async fn oneway_messages_outlive_their_connection() {
     fixture.broker.call_batch(&peer, &mut frames, &mut replies).unwrap();
     drop(replies);
     assert_eq!(fixture.store.queue("new", 0).max_offset(), 3);
+    fixture.end().await;
+}
+
+/// Shows that a one-way pull is not answered, whatever there is, and commits what it was sent to commit.
+#[tokio::test]
+async fn oneway_pulls_are_not_answered() {
+    let fixture = Fixture::new();
+    let peer = fixture.client(1, "c", "g").await;
+    fixture.send(&peer, "T", 2).await;
+    for queue_offset in [-1, 0, 2] {
+        let header = PullHeader {
+            consumer_group: "g".into(),
+            topic: "T".into(),
+            queue_offset,
+            max_msg_nums: 2,
+            commit_offset: 1,
+            sys_flag: flags::COMMIT_OFFSET | flags::SUSPEND,
+            suspend_timeout_millis: 1000,
+            ..PullHeader::default()
+        };
+        let mut bytes = BytesMut::new();
+        let head = Head::request(RequestCode::PullMessage.code(), Format::Json);
+        let mut writer = FrameWriter::begin(&mut bytes, &Head { flag: command::ONEWAY, ..head });
+        header.encode(&mut writer);
+        writer.finish(&[]);
+        let mut replies = Replies::default();
+        let mut requests = Frames::new(&bytes, MAX_FRAME);
+        fixture.broker.call_batch(&peer, &mut requests, &mut replies).unwrap();
+        assert_eq!(replies.take_later().count(), 0, "from {queue_offset}");
+        assert_eq!(frames(&replies).len(), 0, "from {queue_offset}");
+    }
+    assert_eq!(fixture.broker.offsets.query("T", "g", 0), Some(1));
     fixture.end().await;
 }
 
