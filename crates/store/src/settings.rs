@@ -140,6 +140,8 @@ impl StoreSettings {
             // However full the disk is that the tests run on.
             disk_reserve_bytes: 1,
             clean_forcibly: false,
+            // Whatever the hour is that the tests run at: files of simulated disks are of another time.
+            delete_when: Hours::default(),
             ..StoreSettings::default()
         }
     }

@@ -288,15 +288,20 @@ fn delete_oldest_says_who_loses_what() {
     let mut losses = Losses::new(&store.inner, 4096);
     assert!(!losses.are_none());
     let queue = store.queue("t", 0);
-    let first_left = (0..taken as u64)
-        .find(|offset| store.units(&queue, *offset, 1).unwrap()[0].physical >= 4096)
-        .unwrap();
-    assert_eq!(losses.text(), [format!("t/0 2..{first_left} G")]);
+    let first_in = |segment: u64| {
+        let is_in =
+            |offset: &u64| store.units(&queue, *offset, 1).unwrap()[0].physical >= segment * 4096;
+        (0..taken as u64).find(is_in).unwrap()
+    };
+    let first_left = [1, 2, 3].map(first_in);
+    assert_eq!(losses.text(), [format!("t/0 2..{} G", first_left[0])]);
     let disk_full_policy = DiskFullPolicy::DeleteOldest;
     store.change_settings(StoreSettings { disk_full_policy, ..store.settings().clone() });
     look(&env, &store);
-    assert_eq!(segments(&store), all - 1);
-    assert_eq!(queue.min_offset(), first_left);
+    // How many that are depends on how much of queues and index was written when the disk was full.
+    let gone = all - segments(&store);
+    assert!((1..=3).contains(&gone), "{gone} of {all}");
+    assert_eq!(queue.min_offset(), first_left[gone - 1]);
     assert_eq!(send(&store, &queue, b"x").0, taken as u64);
     let mut rest = Losses::new(&store.inner, 4096);
     assert!(rest.are_none(), "what is gone is lost no more");
