@@ -206,15 +206,18 @@ impl Store {
     /// When the disk fails; after a crash the messages may be there again then.
     pub fn delete_topic(&self, topic: &str) -> io::Result<()> {
         let mut next = BTreeMap::new();
-        let below = {
+        let (emptied, below) = {
             let tail = self.inner.appender.lock();
-            for queue in self.queues().iter().filter(|queue| queue.topic() == topic) {
-                self.inner.queues.restart(queue, queue.next())?;
+            let all = self.queues();
+            let emptied = all.iter().filter(|queue| queue.topic() == topic).try_for_each(|queue| {
                 next.insert(queue.id(), queue.next());
-            }
-            tail.position
+                self.inner.queues.restart(queue, queue.next())
+            });
+            (emptied, tail.position)
         };
+        // What was sent meanwhile waits, also where this has failed.
         self.inner.combine();
+        emptied?;
         next.retain(|_, next| *next > 0);
         match next.is_empty() {
             true => Ok(()),
