@@ -106,25 +106,29 @@ impl Delays {
 pub async fn run(broker: Broker, stop: Stop) {
     let levels = i32::try_from(broker.store.delays().count()).unwrap_or(i32::MAX);
     while !stop.is_stopped() {
-        let mut pause = TICK;
+        let (mut more, mut failed) = (false, false);
         // In turns, so that a level with much to deliver holds up no other.
         for level in 1..=levels {
             if stop.is_stopped() {
                 break;
             }
             match deliver(&broker, level).await {
-                Ok(Turn::Done) => {}
-                Ok(Turn::More) => pause = pause.min(Duration::ZERO),
+                Ok(turn) => more |= turn == Turn::More,
                 Err(error) => {
                     tracing::warn!(level, %error, "delayed messages cannot be delivered, trying again");
-                    pause = RETRY;
+                    failed = true;
                 }
             }
         }
-        if pause.is_zero() {
-            tokio::task::yield_now().await;
-            continue;
-        }
+        // What failed is not tried at once because others get on.
+        let pause = match (failed, more) {
+            (true, _) => RETRY,
+            (false, true) => {
+                tokio::task::yield_now().await;
+                continue;
+            }
+            (false, false) => TICK,
+        };
         tokio::select! {
             () = broker.env.clock.sleep(pause) => {}
             () = stop.stopped() => {}
