@@ -167,7 +167,7 @@ func describe(message *primitive.MessageExt) fields {
 		"reconsumed": message.ReconsumeTimes,
 		"sysFlag":    message.SysFlag,
 		"stored":     message.StoreSize,
-		"age":        time.Now().UnixNano()/1e6 - message.BornTimestamp,
+		"held":       message.StoreTimestamp - message.BornTimestamp,
 		"intact":     err == nil && bytes.Equal(message.Body, body(message.GetKeys(), size)),
 	}
 }

@@ -122,7 +122,7 @@ function describe(message) {
     offset: Number(message.queueOffset),
     reconsumed: message.reconsumeTimes,
     stored: message.storeSize,
-    age: Date.now() - Number(message.bornTimestamp),
+    held: Number(message.storeTimestamp) - Number(message.bornTimestamp),
     intact: fill === 'text' && message.body.equals(body(message.keys, Number(size))),
   };
 }

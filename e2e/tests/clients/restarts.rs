@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::Context;
 use crate::results::{all_got, all_sent, number, same_places};
+use crate::topics::stored_in;
 
 const PROGRESS_LIMIT: Duration = Duration::from_secs(60);
 
@@ -43,7 +44,11 @@ fn under_load(context: &Context, end: fn(&mut Cluster) -> Result<()>) -> Result<
     ensure!(results["missing"] == json!([]), "{results:#}");
     ensure!(results["moved"] == json!([]), "{results:#}");
     ensure!(results["damaged"] == json!([]), "{results:#}");
-    ensure!(number(&results, "acked")? >= 1000, "{results:#}");
+    let acked = number(&results, "acked")?;
+    ensure!(acked >= 1000, "{results:#}");
+    // A client that had received everything before would not notice that the log is gone.
+    let stored = stored_in(context.broker()?, &context.topic())?;
+    ensure!(stored >= acked, "{stored} messages for {acked} acknowledged: {results:#}");
     Ok(())
 }
 

@@ -11,6 +11,10 @@ use apogee_e2e::frame::Connection;
 
 const UPDATE_TOPIC: i64 = 17;
 const GET_ROUTE: i64 = 105;
+const GET_MAX_OFFSET: i64 = 30;
+const GET_MIN_OFFSET: i64 = 31;
+/// Of topics that clients create when nothing else is said.
+const QUEUES: i64 = 4;
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// Creates the topic of a program's arguments at `broker`, unless their name servers know it, and waits
@@ -41,6 +45,19 @@ pub(crate) fn create_for(broker: SocketAddr, args: &[Arg<'_>]) -> Result<()> {
         sleep(Duration::from_millis(10));
     }
     Ok(())
+}
+
+/// How many messages a topic of [`QUEUES`] queues holds.
+pub(crate) fn stored_in(broker: SocketAddr, topic: &str) -> Result<i64> {
+    let mut connection = Connection::open(broker, LIMIT)?;
+    let mut stored = 0;
+    for queue in 0..QUEUES {
+        let fields = [("topic", topic), ("queueId", &*queue.to_string())];
+        let [first, end] = [GET_MIN_OFFSET, GET_MAX_OFFSET]
+            .map(|code| connection.call(code, &fields, &[])?.number("offset"));
+        stored += end? - first?;
+    }
+    Ok(stored)
 }
 
 /// Whether this name server has a route; one that was killed is not waited for.

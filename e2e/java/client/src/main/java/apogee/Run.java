@@ -133,7 +133,7 @@ final class Run {
         fields.put("reconsumed", message.getReconsumeTimes());
         fields.put("sysFlag", message.getSysFlag());
         fields.put("stored", message.getStoreSize());
-        fields.put("age", System.currentTimeMillis() - message.getBornTimestamp());
+        fields.put("held", message.getStoreTimestamp() - message.getBornTimestamp());
         fields.put("intact", fill != null && size != null && Arrays.equals(message.getBody(),
             body(message.getKeys(), fill, Integer.parseInt(size))));
         return fields;
