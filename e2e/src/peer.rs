@@ -77,9 +77,14 @@ impl Cluster {
             }
             Peer::Apogee => {
                 let binary = apogee::binary().context("no apogee binary")?;
-                Servers::Apogee(apogee::Server::start(&binary, dir, settings.clone())?)
+                return Self::start_binary(&binary, dir, settings);
             }
         }))
+    }
+
+    /// As [`Cluster::start`], with an Apogee of one's own choice.
+    pub fn start_binary(binary: &Path, dir: &Path, settings: &Settings) -> Result<Self> {
+        Ok(Self(Servers::Apogee(apogee::Server::start(binary, dir, settings.clone())?)))
     }
 
     /// Address of the name server.

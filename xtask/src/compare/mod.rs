@@ -34,6 +34,9 @@ struct Args {
     /// Sides to run: java, apogee, null.
     #[arg(long, value_delimiter = ',', default_value = "java,apogee,null")]
     sides: Vec<Side>,
+    /// The binary of an earlier Apogee: it takes its turns too, and a second table sets it beside this one.
+    #[arg(long)]
+    earlier: Option<PathBuf>,
     /// Times that each side takes its turn.
     #[arg(long, default_value_t = 3)]
     rounds: u32,
@@ -72,6 +75,8 @@ pub(crate) fn run(args: &[&str]) -> Result<()> {
         return Ok(());
     }
     let rows = chosen(&args.rows)?;
+    let earlier = args.earlier.is_some().then_some(Side::Earlier);
+    let sides: Vec<Side> = args.sides.iter().copied().chain(earlier).collect();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize()?;
     if !args.no_build {
         build(&root, args.sides.contains(&Side::Apogee))?;
@@ -85,6 +90,7 @@ pub(crate) fn run(args: &[&str]) -> Result<()> {
     let folder = root.join("bench/compare");
     let runner = Runner {
         generator: root.join("target/release/examples/bench"),
+        earlier: args.earlier.as_deref().map(Path::canonicalize).transpose()?,
         work: args.work.clone().unwrap_or_else(|| folder.join("work")),
         quick: args.quick,
         kill_gib: args.kill_gib,
@@ -100,7 +106,7 @@ pub(crate) fn run(args: &[&str]) -> Result<()> {
     let rounds = if args.quick { 1 } else { args.rounds };
     for row in &rows {
         for round in 1..=rounds {
-            for &side in &args.sides {
+            for &side in &sides {
                 eprintln!("{} · {side} · round {round} of {rounds}", row.name);
                 if let Some(sample) = runner.run(row, side)? {
                     eprintln!("    {sample}");

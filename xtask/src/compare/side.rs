@@ -24,6 +24,8 @@ use super::rows::{Figure, Row, Work};
 pub(crate) enum Side {
     Java,
     Apogee,
+    /// An Apogee that was built before.
+    Earlier,
     /// The server that stores nothing.
     Null,
 }
@@ -33,6 +35,7 @@ impl fmt::Display for Side {
         f.write_str(match self {
             Side::Java => "java",
             Side::Apogee => "apogee",
+            Side::Earlier => "earlier",
             Side::Null => "null",
         })
     }
@@ -115,6 +118,8 @@ impl fmt::Display for Sample {
 #[derive(Debug)]
 pub(crate) struct Runner {
     pub generator: PathBuf,
+    /// The binary of [`Side::Earlier`].
+    pub earlier: Option<PathBuf>,
     pub work: PathBuf,
     pub quick: bool,
     pub kill_gib: u64,
@@ -136,8 +141,7 @@ impl Runner {
         fs::create_dir_all(&dir)?;
         let sample = match side {
             Side::Null => self.null(row),
-            Side::Java => self.broker(row, Peer::Java, &dir).map(Some),
-            Side::Apogee => self.broker(row, Peer::Apogee, &dir).map(Some),
+            Side::Java | Side::Apogee | Side::Earlier => self.broker(row, side, &dir).map(Some),
         };
         remove(&dir)?;
         sample.with_context(|| format!("row {}, {side}", row.name))
@@ -176,8 +180,12 @@ impl Runner {
         self.load(row, &target, 1.0).map(Some)
     }
 
-    fn broker(&self, row: &Row, peer: Peer, dir: &Path) -> Result<Sample> {
-        let mut cluster = Cluster::start(peer, dir, &settings(row))?;
+    fn broker(&self, row: &Row, side: Side, dir: &Path) -> Result<Sample> {
+        let mut cluster = match (side, &self.earlier) {
+            (Side::Java, _) => Cluster::start(Peer::Java, dir, &settings(row))?,
+            (Side::Earlier, Some(binary)) => Cluster::start_binary(binary, dir, &settings(row))?,
+            _ => Cluster::start(Peer::Apogee, dir, &settings(row))?,
+        };
         let target = |cluster: &Cluster| -> Result<Target> {
             let pid = *cluster.ids().first().context("the broker has ended")?;
             Ok(Target { addr: cluster.broker(), pid, dir: Some(cluster.store_dir()) })
@@ -203,13 +211,11 @@ impl Runner {
             }
             _ => {
                 let target = target(&cluster)?;
-                match peer {
-                    Peer::Java => {
-                        self.warm_jit(&target)?;
-                        self.load(row, &target, 5.0)
-                    }
-                    Peer::Apogee => self.load(row, &target, 1.0),
+                if side != Side::Java {
+                    return self.load(row, &target, 1.0);
                 }
+                self.warm_jit(&target)?;
+                self.load(row, &target, 5.0)
             }
         }
     }

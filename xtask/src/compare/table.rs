@@ -83,7 +83,29 @@ impl Table {
                 _ => writeln!(out, "."),
             };
         }
-        out + &self.failures()
+        out + &self.against_earlier(rows) + &self.failures()
+    }
+
+    /// The figures of the earlier binary beside those of this one, where it took its turns.
+    fn against_earlier(&self, rows: &[&Row]) -> String {
+        let mut out = String::new();
+        for row in rows {
+            for Line { figure, .. } in row.lines {
+                let [earlier, now] = [Side::Earlier, Side::Apogee]
+                    .map(|side| self.median_of(row.name, side, *figure));
+                let (Some(earlier), Some(now)) = (earlier, now) else { continue };
+                let (title, label) = (self.title(row), figure.label());
+                let change = 100.0 * (now / earlier - 1.0);
+                let (earlier, now) = (number(earlier), number(now));
+                let _ = writeln!(out, "| {title} | {label} | {earlier} | {now} | {change:+.0} % |");
+            }
+        }
+        if out.is_empty() {
+            return out;
+        }
+        format!(
+            "\n| work | figure | earlier Apogee | Apogee | change |\n|---|---|---|---|---|\n{out}\n"
+        )
     }
 
     fn title(&self, row: &Row) -> String {
