@@ -217,7 +217,7 @@ impl Inner {
     /// Refuses what cannot be appended whatever happens, or not now.
     fn admit(&self, batch: &Batch) -> Result<(), AppendError> {
         assert!(!batch.is_empty(), "a batch has at least one record");
-        self.health.check()?;
+        self.refusal()?;
         let limit =
             (self.log.segment_bytes - limits::MARK_BYTES - BLANK_SIZE as u64).min(i32::MAX as u64);
         let mut at = 0;
@@ -229,6 +229,12 @@ impl Inner {
             }
             at = group.end;
         }
+        Ok(())
+    }
+
+    /// Whether everything is refused now, and why.
+    pub(crate) fn refusal(&self) -> Result<(), AppendError> {
+        self.health.check()?;
         let units = self.queues.shared.backlog.units();
         if units > limits::UNITS_IN_MEMORY {
             return Err(AppendError::Busy {

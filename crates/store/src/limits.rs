@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-/// Most bytes of one record: the largest body of the reference and 64 KiB for the rest.
-pub const RECORD_BYTES: usize = (4 << 20) + (64 << 10);
+/// Most bytes of one record that is written here: the largest body that `maxMessageSize` allows, and 64 KiB for
+/// the rest.
+pub const RECORD_BYTES: usize = (8 << 20) + (64 << 10);
 
 /// Most bytes of a topic's name: that of a directory.
 pub const TOPIC_BYTES: usize = 255;
@@ -79,7 +80,7 @@ pub const QUERY_MESSAGES: usize = 64;
 /// Most bytes that one query by key returns: what fits into one frame of 16 MiB.
 pub const QUERY_BYTES: usize = (16 << 20) - (64 << 10);
 
-/// Most bytes of a record that a scan of the log takes for one: the reference's largest setting is lower.
+/// Most bytes of a record that is taken for one where the log is read: the reference's largest setting is lower.
 pub const SCANNED_RECORD_BYTES: usize = 64 << 20;
 
 /// Most missing messages of a queue that blanks stand for; a queue that lacks more starts anew.

@@ -106,6 +106,7 @@ pub(crate) fn open(env: Env, settings: StoreSettings) -> Result<Inner, OpenError
         persist: Persist::new(state_file, state, checkpoint),
         deleted,
         crashed: matches!(left, Left::Crashed | Left::PowerCut),
+        lost_power: matches!(left, Left::PowerCut),
         appender: Appender::new(recovered.end, last),
         marks: Marks::new(recovered.end, last_ms),
         background: Background::new(env.clock.clone()),

@@ -303,7 +303,7 @@ impl Inner {
         let Some(head) = self.log.read(physical_offset, HEAD)? else { return Ok(None) };
         let size = head.first_chunk().map_or(0, |size| i32::from_be_bytes(*size));
         let Ok(size) = u64::try_from(size) else { return Ok(None) };
-        if size > limits::RECORD_BYTES as u64 || physical_offset + size > self.visible() {
+        if size > limits::SCANNED_RECORD_BYTES as u64 || physical_offset + size > self.visible() {
             return Ok(None);
         }
         let Some(bytes) = self.log.read(physical_offset, size)? else { return Ok(None) };

@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 
 use crate::queue::Unit;
 use crate::readers::{Losses, Readers};
+use crate::segment;
 use crate::settings::{DiskFullPolicy, StoreSettings};
 use crate::store::Inner;
 
@@ -181,11 +182,13 @@ impl Inner {
         let reserved_ms = i64::from(settings.retention_hours) * 3_600_000;
         let now = self.env.clock.wall_ms();
         let (mut deleted, mut followed) = (0, Ok(()));
-        for entry in self.env.disk.list(&self.log.dir)? {
+        let files = self.env.disk.list(&self.log.dir)?;
+        // What others put there is none of ours, and may come first.
+        for entry in files.into_iter().filter(|entry| segment::is_file_name(&entry.name)) {
             let first = self.log.min_offset();
             let end = first + self.log.segment_bytes;
             if deleted == most
-                || entry.name != crate::segment::file_name(first)
+                || entry.name != segment::file_name(first)
                 || self.marks.dispatched() < end
                 || self.log.segments().0.len() < 2
             {
@@ -213,7 +216,7 @@ impl Inner {
             let gone = |unit: Unit| unit.physical < log_min;
             // Readers are told where the queue starts before its files go.
             let followed = queue.follow_log(log_min);
-            if let Err(error) = followed.and(queue.files.expire(queue.next(), gone)) {
+            if let Err(error) = followed.and_then(|()| queue.expire(gone)) {
                 let (topic, queue) = (queue.topic(), queue.id());
                 tracing::error!(topic, queue, %error, "cannot delete the start of the consume queue");
                 result = Err(error);

@@ -35,6 +35,11 @@ pub(crate) fn file_name(base: u64) -> String {
     format!("{base:020}")
 }
 
+/// Whether a file may be a segment, by its name.
+pub(crate) fn is_file_name(name: &str) -> bool {
+    name.len() == 20 && name.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 impl Segment {
     /// A segment whose file exists.
     pub(crate) fn new(base: u64, size: u64, file: KeptFile) -> Segment {

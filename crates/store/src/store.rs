@@ -62,6 +62,7 @@ pub(crate) struct Inner {
     pub(crate) deleted: Deleted,
     /// Whether the directory was left by us, and not closed.
     pub(crate) crashed: bool,
+    pub(crate) lost_power: bool,
     pub(crate) retention: Retention,
     pub(crate) health: Health,
     pub(crate) metrics: Metrics,
@@ -231,6 +232,12 @@ impl Store {
         self.inner.crashed
     }
 
+    /// Whether messages that were acknowledged may be lost: the machine ended before the store was closed, and
+    /// answers did not wait for the device.
+    pub fn may_have_lost(&self) -> bool {
+        self.inner.lost_power && !self.inner.settings.sync()
+    }
+
     /// Runs something that may wait for the device on one of the store's reader threads.
     ///
     /// # Errors
@@ -262,7 +269,7 @@ impl Store {
 
     /// Why appends are refused at the moment, if they are.
     pub fn refusal(&self) -> Option<AppendError> {
-        self.inner.health.check().err()
+        self.inner.refusal().err()
     }
 
     /// Waits until the store fails for good, and returns why: the process should end then.
@@ -328,6 +335,19 @@ impl Store {
     /// Stops appends, writes and syncs everything, and ends the threads; blocks until that is done. Other
     /// clones can still read what is in memory.
     pub fn close(self) {
+        self.end();
+    }
+
+    /// The same where nobody has used it: if it was not closed before ([`Store::was_crashed`]), it is not now
+    /// either. Who opens it next has to see to what the crash left.
+    pub fn close_unused(self) {
+        if self.inner.crashed {
+            self.inner.health.fail();
+        }
+        self.end();
+    }
+
+    fn end(&self) {
         let inner = &self.inner;
         inner.health.stop("it is being closed");
         inner.refuse_all_pending();

@@ -226,14 +226,15 @@ impl Files {
         up_to_root.try_for_each(|dir| self.shared.disk.sync_dir(dir))
     }
 
-    /// Deletes files from the first on while `gone` says so of their last unit, never the file that
-    /// holds `end`. Returns how many.
+    /// Deletes files from the first on while `gone` says so of their last unit, never the file with the last
+    /// unit before `end`, which must be in a file: without any file it would not be known where the queue
+    /// goes on. Returns how many.
     pub(crate) fn expire(&self, end: u64, gone: impl Fn(Unit) -> bool) -> io::Result<usize> {
         let mut removed = 0;
         while let Some(first) = self.first() {
             let next = first + self.shared.file_units;
             let mut last = SmallVec::new();
-            if next > end || self.read(next - 1, 1, true, &mut last)? == Read::Cold {
+            if next >= end || self.read(next - 1, 1, true, &mut last)? == Read::Cold {
                 break;
             }
             if !last.first().is_none_or(|unit| gone(*unit)) {

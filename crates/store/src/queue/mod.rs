@@ -143,6 +143,13 @@ impl Queue {
         Ok(low)
     }
 
+    /// Deletes files whose units are all `gone`, of those that are in files: what the newest file lacks is in
+    /// memory yet. Waits for the device.
+    pub(crate) fn expire(&self, gone: impl Fn(Unit) -> bool) -> io::Result<usize> {
+        let in_files = self.tail.lock().base;
+        self.files.expire(in_files, gone)
+    }
+
     /// Completes when a message with offset `offset` or a later one can be seen.
     pub fn arrived(self: &Arc<Self>, offset: u64) -> Arrived {
         Arrived { queue: Arc::clone(self), need: offset.saturating_add(1), ticket: None }
@@ -178,7 +185,8 @@ impl Queue {
 
     /// Makes messages below `max` visible and moves the wakers of those who waited for one to `wakers`.
     pub(crate) fn publish(&self, max: u64, wakers: &mut Vec<Waker>) {
-        self.visible.store(max, Ordering::SeqCst);
+        // The queue of a topic that was deleted meanwhile ends higher.
+        self.visible.fetch_max(max, Ordering::SeqCst);
         self.arrivals.take(max, wakers);
     }
 

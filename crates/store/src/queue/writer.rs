@@ -30,7 +30,7 @@ pub(crate) struct Backlog {
 impl Backlog {
     /// Counts a unit that is about to be pushed. Counted afterwards, it could be written and taken off
     /// before.
-    pub(super) fn count(&self) {
+    pub(crate) fn count(&self) {
         if self.units.fetch_add(1, Ordering::Relaxed) == limits::UNITS_WAKE {
             self.signal.raise();
         }

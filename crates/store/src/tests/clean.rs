@@ -5,8 +5,8 @@ use std::sync::Arc;
 use env::Env;
 use env::disk::FaultPlan;
 
-use super::{fill, send};
-use crate::{AppendError, Reader, Store, StoreSettings};
+use super::{append, bodies, fill, push, send};
+use crate::{AppendError, Batch, Reader, Store, StoreSettings, limits};
 
 /// Where a queue starts is known without a look at its files, after a deletion and when the store is opened:
 /// readers ask for it where nothing may wait for the device.
@@ -36,6 +36,65 @@ fn the_lowest_offset_needs_no_read() {
     starts_at(&store, log_min);
     store.close();
     starts_at(&Store::open(env.clone(), settings).unwrap(), log_min);
+}
+
+/// A queue whose messages are all gone keeps its newest file, also one that is full to the last entry: else the next
+/// start would not know where the queue goes on.
+#[test]
+fn the_newest_file_of_a_queue_stays() {
+    let env = Env::fault(5, FaultPlan::default());
+    let settings = StoreSettings { retention_hours: 0, ..StoreSettings::test_min("/s") };
+    let store = Store::open(env.clone(), settings.clone()).unwrap();
+    let old = store.queue("old", 0);
+    // Two files of eight entries.
+    (0..16).for_each(|offset| assert_eq!(send(&store, &old, b"old").0, offset));
+    (0..40).for_each(|_| _ = send(&store, &store.queue("new", 0), &[1; 200]));
+    store.inner.write_derived().unwrap();
+    store.delete_expired().unwrap();
+    assert_eq!((old.min_offset(), old.max_offset(), old.files.first()), (16, 16, Some(8)));
+    drop(old);
+    store.close();
+    let store = Store::open(env, settings).unwrap();
+    assert_eq!(send(&store, &store.queue("old", 0), b"new").0, 16);
+}
+
+/// Entries that are in memory yet are not taken for gone because the file that they belong to lacks them.
+#[test]
+fn the_file_of_entries_in_memory_stays() {
+    let env = Env::fault(6, FaultPlan::default());
+    let store = Store::open(env, StoreSettings::test_min("/s")).unwrap();
+    let queue = store.queue("a", 0);
+    (0..5).for_each(|_| _ = send(&store, &queue, b"written"));
+    store.inner.write_derived().unwrap();
+    (0..7).for_each(|_| _ = send(&store, &queue, b"in memory"));
+    assert_eq!(queue.expire(|_| false).unwrap(), 0);
+    store.inner.write_derived().unwrap();
+    assert_eq!(bodies(&store, &queue, 0).len(), 12);
+}
+
+/// The end of a queue that has been raised, as by the deletion of its topic, is not lowered by what was appended
+/// before and is synced only now.
+#[test]
+fn the_end_of_a_queue_is_never_lowered() {
+    let env = Env::fault(7, FaultPlan::default());
+    let store = Store::open(env, StoreSettings::test_min("/s")).unwrap();
+    let queue = store.queue("a", 0);
+    (0..5).for_each(|_| _ = send(&store, &queue, b"x"));
+    queue.publish(3, &mut Vec::new());
+    assert_eq!(queue.max_offset(), 5);
+}
+
+/// While queues are too far behind, the store says that it refuses everything, as it does.
+#[test]
+fn queues_behind_are_a_refusal() {
+    let env = Env::fault(8, FaultPlan::default());
+    let store = Store::open(env, StoreSettings::test_min("/s")).unwrap();
+    assert!(store.refusal().is_none());
+    (0..=limits::UNITS_IN_MEMORY).for_each(|_| store.inner.queues.shared.backlog.count());
+    assert!(matches!(store.refusal(), Some(AppendError::Busy { .. })));
+    let mut batch = Batch::new();
+    push(&mut batch, &store.queue("a", 0), b"x", false);
+    assert!(matches!(append(&store, batch), Err(AppendError::Busy { .. })));
 }
 
 /// A queue file that cannot be read, or that somebody has removed, keeps neither the other queues and the index

@@ -81,3 +81,14 @@ fn a_directory_has_one_owner() {
     store.close();
     second().unwrap().close();
 }
+
+/// The largest message that `maxMessageSize` allows is found by its offset in the log: it is viewed and sent back so.
+#[test]
+fn the_largest_record_is_found_by_its_offset() {
+    let env = Env::fault(1, env::FaultPlan::default());
+    let settings = StoreSettings { segment_bytes: 16 << 20, ..StoreSettings::test_min("/s") };
+    let store = Store::open(env, settings).unwrap();
+    let (_, at) = send(&store, &store.queue("a", 0), &vec![1; 8 << 20]);
+    let record = store.record(at).unwrap().unwrap();
+    assert_eq!(record::RecordView::parse(&record).unwrap().body().len(), 8 << 20);
+}

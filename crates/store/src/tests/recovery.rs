@@ -216,3 +216,30 @@ fn a_new_log_file_that_got_a_part_of_its_blocks() {
     env.disk.create(&log_file(end + 4096)).unwrap().set_len(4096).unwrap();
     refused();
 }
+
+/// A start that fails before anybody has used the store leaves a crash to the next start, which has to see to topics
+/// that only the log knows.
+#[test]
+fn an_unused_store_stays_crashed() {
+    let disk = Disk::fault(1, FaultPlan::default());
+    let open = |disk: &Disk| {
+        let env = Env { disk: disk.clone(), ..Env::sim(1) };
+        Store::open(env, StoreSettings::test_min("/s")).unwrap()
+    };
+    let store = open(&disk);
+    assert!(!store.was_crashed());
+    fill(&store, 0, 20);
+    let disk = disk.kill();
+    let store = open(&disk);
+    assert!(store.was_crashed());
+    let all = content(&store);
+    store.close_unused();
+    let store = open(&disk);
+    assert!(store.was_crashed());
+    assert_eq!(content(&store), all);
+    store.close();
+    let store = open(&disk);
+    assert!(!store.was_crashed());
+    store.close_unused();
+    assert!(!open(&disk).was_crashed());
+}
