@@ -145,6 +145,9 @@ impl Broker {
         if !broker.load()? || broker.store.was_crashed() {
             broker.adopt_queues();
         }
+        if broker.store.may_have_lost() {
+            broker.take_offsets_back();
+        }
         broker.store.set_readers(readers(&broker));
         persist::start(&broker, woken);
         let tasks = broker.env.tasks.clone();
@@ -203,6 +206,21 @@ impl Broker {
         }
     }
 
+    /// The file of offsets is synced by itself and may know messages that the log has lost.
+    fn take_offsets_back(&self) {
+        let end = |topic: &str, queue: i32| {
+            let queue = u32::try_from(queue).ok().and_then(|id| self.store.find_queue(topic, id));
+            queue.map_or(0, |queue| queue.max_offset() as i64)
+        };
+        let lowered = self.offsets.take_back(end);
+        if lowered > 0 {
+            tracing::warn!(
+                lowered,
+                "groups had consumed messages that a power cut took: they go on where their queues end now"
+            );
+        }
+    }
+
     /// The settings in effect now. Not to be kept over a wait.
     pub(crate) fn settings(&self) -> Guard<Arc<BrokerSettings>> {
         self.live.get()
@@ -229,6 +247,11 @@ impl Broker {
         self.topics
             .get(SCHEDULE_TOPIC)
             .expect("system topics are created at open and never removed")
+    }
+
+    /// Writes what has changed since its workers ended: to be called once nothing else calls it. Waits for the device.
+    pub fn save(&self) {
+        persist::save_all(self);
     }
 
     /// Resolves when this broker has tried to register with every name server once.
@@ -259,12 +282,14 @@ impl Broker {
         self.registrar.poke();
     }
 
-    /// Resolves when the tables are written and the name servers know the topics, as far as they can be reached.
-    pub(crate) fn announced(&self) -> impl Future<Output = ()> + use<> {
+    /// Resolves when the tables are written, or could not be, and the name servers know the topics, as far as they
+    /// can be reached.
+    pub(crate) fn announced(&self) -> impl Future<Output = Result<(), Refusal>> + use<> {
         let (written, registered) = (self.persister.round(), self.registrar.round());
         async move {
-            written.await;
+            let written = written.await;
             registered.await;
+            written
         }
     }
 
@@ -300,18 +325,20 @@ impl Broker {
     }
 }
 
-/// Answers success after something else.
+/// Answers how something else ended.
 fn answer_after(
-    done: impl Future<Output = ()> + Send + 'static,
+    done: impl Future<Output = Result<(), Refusal>> + Send + 'static,
     frame: &Frame<'_>,
     out: &mut Replies,
 ) {
     let to = (!frame.is_oneway()).then(|| frame.reply_to());
     out.later(Box::pin(async move {
-        done.await;
+        let done = done.await;
         let mut out = Replies::default();
-        if let Some(to) = to {
-            reply::ok_to(&mut out, to);
+        match (to, done) {
+            (None, _) => {}
+            (Some(to), Ok(())) => reply::ok_to(&mut out, to),
+            (Some(to), Err(refusal)) => reply::refuse_to(&mut out, to, &refusal),
         }
         out
     }));

@@ -20,7 +20,12 @@ pub struct Problem {
 impl Broker {
     /// What stands in the way of this broker's work; nothing when it can do all of it.
     pub fn problems(&self) -> Vec<Problem> {
-        let found = [self.store_problem(), self.slow_problem(), self.registration_problem()];
+        let found = [
+            self.store_problem(),
+            self.slow_problem(),
+            self.tables_problem(),
+            self.registration_problem(),
+        ];
         found.into_iter().flatten().collect()
     }
 
@@ -47,6 +52,15 @@ impl Broker {
                 waiting.append_age.as_millis(),
                 limit.as_millis()
             ),
+            is_fatal: false,
+        })
+    }
+
+    /// New topics are refused, and changes of topics and groups.
+    fn tables_problem(&self) -> Option<Problem> {
+        self.persister.failing().map(|file| Problem {
+            reason: "tables_not_written",
+            detail: format!("the file config/{file} cannot be written"),
             is_fatal: false,
         })
     }

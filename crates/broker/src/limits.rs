@@ -1,9 +1,9 @@
 //! Every limit of the broker's own tables, in one place.
 
-/// Groups that may hold queue locks at one time; beyond it a new group is granted none and its consumers wait.
-pub const LOCKED_GROUPS: usize = 100_000;
-/// Queue locks of one group.
-pub const LOCKS_PER_GROUP: usize = 65_536;
+/// Bytes of the locks of queues, over all groups; beyond it none is granted and consumers wait.
+pub const LOCK_BYTES: usize = 64 << 20;
+/// Bytes that a lock takes besides its texts, about.
+pub const LOCK: usize = 192;
 /// Topics in the table; a creation beyond it is refused.
 pub const TOPICS: usize = 1_000_000;
 /// Consumer groups in the table.

@@ -17,7 +17,14 @@ pub const LEASE: Duration = Duration::from_secs(60);
 /// All queue locks of this broker.
 #[derive(Default)]
 pub struct QueueLocks {
-    groups: Mutex<HashMap<String, HashMap<MessageQueue, Lock>>>,
+    table: Mutex<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    groups: HashMap<String, HashMap<MessageQueue, Lock>>,
+    /// What the locks take, about.
+    bytes: usize,
 }
 
 struct Lock {
@@ -33,7 +40,8 @@ impl Lock {
 
 impl QueueLocks {
     /// Locks or renews `queues` for `client_id` and returns those it owns afterwards. A queue is granted if it
-    /// is free, expired or already owned by the caller. `now` is monotonic.
+    /// is free, expired or already owned by the caller, as long as there is room ([`limits::LOCK_BYTES`]). `now` is
+    /// monotonic.
     pub fn lock(
         &self,
         group: &str,
@@ -41,35 +49,23 @@ impl QueueLocks {
         queues: &[MessageQueue],
         now: Duration,
     ) -> Vec<MessageQueue> {
-        let mut groups = self.groups.lock();
-        if !groups.contains_key(group) && groups.len() >= limits::LOCKED_GROUPS {
-            groups.retain(|_, locks| locks.values().any(|lock| lock.is_live(now)));
-            if groups.len() >= limits::LOCKED_GROUPS {
-                return Vec::new();
-            }
+        let mut table = self.table.lock();
+        let wanted: usize = queues.iter().map(|queue| size(group, queue, client_id)).sum();
+        if table.bytes.saturating_add(wanted) > limits::LOCK_BYTES {
+            table.forget_expired(now);
         }
-        let locks = groups.entry(group.to_owned()).or_default();
-        let mut owned = Vec::new();
-        for queue in queues {
-            let free = match locks.get(queue) {
-                Some(lock) => lock.client_id == client_id || !lock.is_live(now),
-                None => locks.len() < limits::LOCKS_PER_GROUP,
-            };
-            if free {
-                locks.insert(queue.clone(), Lock { client_id: client_id.to_owned(), renewed: now });
-                owned.push(queue.clone());
-            }
-        }
-        owned
+        queues.iter().filter(|queue| table.lock(group, client_id, queue, now)).cloned().collect()
     }
 
     /// Frees those of `queues` that `client_id` owns; others stay as they are.
     pub fn unlock(&self, group: &str, client_id: &str, queues: &[MessageQueue]) {
-        let mut groups = self.groups.lock();
+        let mut table = self.table.lock();
+        let Table { groups, bytes } = &mut *table;
         let Some(locks) = groups.get_mut(group) else { return };
         for queue in queues {
             if locks.get(queue).is_some_and(|lock| lock.client_id == client_id) {
                 locks.remove(queue);
+                *bytes -= size(group, queue, client_id);
             }
         }
         if locks.is_empty() {
@@ -80,11 +76,48 @@ impl QueueLocks {
     /// Whether any live lock of `group` exists. While one does, a message sent to the group's retry topic goes
     /// to the dead letters: an orderly consumer sends there only when it gives up.
     pub fn any_live(&self, group: &str, now: Duration) -> bool {
-        self.groups
-            .lock()
-            .get(group)
-            .is_some_and(|locks| locks.values().any(|lock| lock.is_live(now)))
+        let table = self.table.lock();
+        table.groups.get(group).is_some_and(|locks| locks.values().any(|lock| lock.is_live(now)))
     }
+}
+
+impl Table {
+    /// Whether the queue is the client's now.
+    fn lock(&mut self, group: &str, client_id: &str, queue: &MessageQueue, now: Duration) -> bool {
+        if let Some(known) = self.groups.get_mut(group).and_then(|locks| locks.get_mut(queue)) {
+            if known.client_id == client_id {
+                known.renewed = now;
+                return true;
+            } else if known.is_live(now) {
+                return false;
+            }
+        }
+        let bytes = self.bytes + size(group, queue, client_id);
+        if bytes > limits::LOCK_BYTES {
+            return false;
+        }
+        let lock = Lock { client_id: client_id.to_owned(), renewed: now };
+        let locks = self.groups.entry(group.to_owned()).or_default();
+        let replaced = locks.insert(queue.clone(), lock);
+        self.bytes = bytes - replaced.map_or(0, |old| size(group, queue, &old.client_id));
+        true
+    }
+
+    fn forget_expired(&mut self, now: Duration) {
+        let mut left = 0;
+        self.groups.retain(|group, locks| {
+            locks.retain(|_, lock| lock.is_live(now));
+            let sizes = locks.iter().map(|(queue, lock)| size(group, queue, &lock.client_id));
+            left += sizes.sum::<usize>();
+            !locks.is_empty()
+        });
+        self.bytes = left;
+    }
+}
+
+/// What a lock takes, about.
+fn size(group: &str, queue: &MessageQueue, client_id: &str) -> usize {
+    limits::LOCK + group.len() + queue.topic.len() + queue.broker_name.len() + client_id.len()
 }
 
 #[cfg(test)]
@@ -108,6 +141,20 @@ mod tests {
         assert_eq!(locks.lock("g", "a", &[queue(0)], secs(50)), vec![queue(0)]);
         assert!(locks.lock("g", "b", &[queue(0)], secs(109)).is_empty());
         assert_eq!(locks.lock("g", "b", &[queue(0)], secs(110)), vec![queue(0)]);
+    }
+
+    /// Shows that locks with long names are granted up to a number of bytes, that expired ones make room, and that what
+    /// is freed counts no more.
+    #[test]
+    fn bytes_are_bounded() {
+        let locks = QueueLocks::default();
+        let (long, queues) = ("c".repeat(limits::LOCK_BYTES / 3), [queue(0), queue(1), queue(2)]);
+        assert_eq!(locks.lock("g", &long, &queues, secs(0)), queues[..2]);
+        assert!(locks.lock("h", &long, &queues, secs(59)).is_empty());
+        assert_eq!(locks.lock("h", &long, &queues, secs(60)), queues[..2]);
+        assert!(!locks.any_live("g", secs(60)));
+        locks.unlock("h", &long, &queues);
+        assert_eq!(locks.lock("g", &long, &queues[2..], secs(61)), queues[2..]);
     }
 
     /// Shows that only the owner frees a lock and that `any_live` follows.

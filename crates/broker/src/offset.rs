@@ -109,8 +109,27 @@ impl Offsets {
         Ok(())
     }
 
-    /// Where the consumer of a queue has to go on if it has not heard of a reset; it counts as told.
-    pub fn take_reset(&self, topic: &str, group: &str, queue: i32) -> Option<i64> {
+    /// After a power cut that may have taken the ends of queues: nobody goes on behind an end, where other messages
+    /// would come to lie that he had not seen. Consumers that know a later offset hear of it, as of a reset. `end` is
+    /// asked for the end of a queue. Returns how many offsets were lowered.
+    pub fn take_back(&self, end: impl Fn(&str, i32) -> i64) -> usize {
+        let (mut resets, mut lowered) = (0, 0);
+        for (topic, groups) in &mut self.table.lock().topics {
+            for (queue, known) in groups.values_mut().flatten() {
+                let end = end(topic, *queue);
+                lowered += usize::from(known.offset > end);
+                known.offset = known.offset.min(end);
+                resets += usize::from(!std::mem::replace(&mut known.reset, true));
+            }
+        }
+        self.resets.fetch_add(resets, Ordering::AcqRel);
+        self.mark_dirty();
+        lowered
+    }
+
+    /// Where the consumer of a queue, which is at `at`, has to go on if it has not heard of a reset; it counts as
+    /// told.
+    pub fn take_reset(&self, topic: &str, group: &str, queue: i32, at: i64) -> Option<i64> {
         if self.resets.load(Ordering::Acquire) == 0 {
             return None;
         }
@@ -118,7 +137,7 @@ impl Offsets {
         let known = table.find(topic, group, queue).filter(|known| known.reset)?;
         known.reset = false;
         self.resets.fetch_sub(1, Ordering::AcqRel);
-        Some(known.offset)
+        Some(known.offset).filter(|offset| *offset != at)
     }
 
     /// The offset that was committed last, if any.
@@ -402,9 +421,9 @@ mod tests {
         offsets.reset("T", "g", 1, 0).unwrap();
         assert_eq!(offsets.commit("T", "g", 0, 11), Ok(Committed::Reset));
         assert_eq!(offsets.query("T", "g", 0), Some(4));
-        assert_eq!(offsets.take_reset("T", "other", 0), None);
-        assert_eq!(offsets.take_reset("T", "g", 0), Some(4));
-        assert_eq!(offsets.take_reset("T", "g", 0), None);
+        assert_eq!(offsets.take_reset("T", "other", 0, 9), None);
+        assert_eq!(offsets.take_reset("T", "g", 0, 9), Some(4));
+        assert_eq!(offsets.take_reset("T", "g", 0, 9), None);
         assert_eq!(offsets.commit("T", "g", 0, 11), Ok(Committed::Taken));
         assert_eq!(offsets.resets.load(Ordering::Relaxed), 1);
         offsets.remove_group("g");
@@ -426,6 +445,6 @@ mod tests {
         assert_eq!(of_topic["to"], BTreeMap::from([(0, 1), (1, 2)]));
         assert_eq!(of_topic["from"], of_topic["to"]);
         assert_eq!(offsets.topics_of("to"), BTreeSet::from(["T".to_owned()]));
-        assert_eq!((offsets.table.lock().entries, offsets.take_reset("T", "to", 7)), (4, None));
+        assert_eq!((offsets.table.lock().entries, offsets.take_reset("T", "to", 7, 9)), (4, None));
     }
 }

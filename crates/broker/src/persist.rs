@@ -12,6 +12,7 @@ use env::Stop;
 use tokio::sync::watch;
 
 use crate::Broker;
+use crate::reply::Refusal;
 
 /// Name of the file of topics.
 pub(crate) const TOPICS_FILE: &str = "topics.json";
@@ -29,14 +30,22 @@ const TICK: Duration = Duration::from_millis(100);
 pub(crate) struct Persister {
     wake: SyncSender<()>,
     wanted: AtomicU64,
-    written: watch::Sender<u64>,
+    written: watch::Sender<Round>,
+}
+
+/// The last round.
+#[derive(Debug, Clone, Copy, Default)]
+struct Round {
+    number: u64,
+    /// The table that could not be written.
+    failed: Option<&'static str>,
 }
 
 impl Persister {
     /// The handle, and what the thread is started with.
     pub(crate) fn new() -> (Persister, Receiver<()>) {
         let (wake, woken) = sync_channel(1);
-        (Persister { wake, wanted: AtomicU64::new(0), written: watch::Sender::new(0) }, woken)
+        (Persister { wake, wanted: AtomicU64::new(0), written: watch::Sender::default() }, woken)
     }
 
     /// Asks for a round now, without waiting.
@@ -45,15 +54,25 @@ impl Persister {
         let _ = self.wake.try_send(());
     }
 
-    /// Resolves when a round that started after this call has ended.
-    pub(crate) fn round(&self) -> impl Future<Output = ()> + use<> {
+    /// Resolves when a round that started after this call has ended: whether topics and groups are written. What
+    /// is not is tried again.
+    pub(crate) fn round(&self) -> impl Future<Output = Result<(), Refusal>> + use<> {
         let wanted = self.wanted.fetch_add(1, Ordering::AcqRel) + 1;
         self.poke();
         let mut written = self.written.subscribe();
         async move {
             // The sender lives as long as the broker; if it is gone there is nothing to wait for.
-            let _ = written.wait_for(|written| *written >= wanted).await;
+            let ended = written.wait_for(|round| round.number >= wanted).await;
+            match ended.ok().and_then(|round| round.failed) {
+                Some(file) => Err(Refusal::NotWritten(file)),
+                None => Ok(()),
+            }
         }
+    }
+
+    /// The table that the last round could not write.
+    pub(crate) fn failing(&self) -> Option<&'static str> {
+        self.written.borrow().failed
     }
 }
 
@@ -65,7 +84,7 @@ pub(crate) fn run(broker: &Broker, woken: &Receiver<()>, stop: &Stop) {
         let wanted = broker.persister.wanted.load(Ordering::Acquire);
         let now = broker.env.clock.mono();
         broker.live.save();
-        save_tables(broker);
+        let failed = save_tables(broker);
         if now >= offsets_due {
             save_offsets(broker);
             offsets_due = now + Duration::from_millis(broker.settings().flush_offsets_ms);
@@ -74,34 +93,41 @@ pub(crate) fn run(broker: &Broker, woken: &Receiver<()>, stop: &Stop) {
             save_delay(broker);
             delay_due = now + Duration::from_millis(broker.settings().flush_delay_ms);
         }
-        broker.persister.written.send_replace(wanted);
+        broker.persister.written.send_replace(Round { number: wanted, failed });
         let _ = woken.recv_timeout(TICK);
     }
-    save_all(broker);
-    broker.persister.written.send_replace(u64::MAX);
+    let failed = save_all(broker);
+    broker.persister.written.send_replace(Round { number: u64::MAX, failed });
 }
 
-/// Writes every file that changed.
-pub(crate) fn save_all(broker: &Broker) {
+/// Writes every file that changed; the table that could not be.
+pub(crate) fn save_all(broker: &Broker) -> Option<&'static str> {
     broker.live.save();
-    save_tables(broker);
     save_offsets(broker);
     save_delay(broker);
+    save_tables(broker)
 }
 
-fn save_tables(broker: &Broker) {
+/// Writes topics and groups; the one that could not be.
+fn save_tables(broker: &Broker) -> Option<&'static str> {
+    let mut failed = None;
     if broker.topics.take_dirty() {
         // Before the snapshot, which has them all.
         let topics = broker.topics.unsaved();
         let text = serde_json::to_vec(&broker.topics.snapshot());
         if save(broker, TOPICS_FILE, text, || broker.topics.mark_dirty()) {
             topics.iter().for_each(|topic| topic.mark_saved());
+        } else {
+            failed = Some(TOPICS_FILE);
         }
     }
     if broker.groups.take_dirty() {
         let text = serde_json::to_vec(&broker.groups.snapshot());
-        save(broker, GROUPS_FILE, text, || broker.groups.mark_dirty());
+        if !save(broker, GROUPS_FILE, text, || broker.groups.mark_dirty()) {
+            failed = Some(GROUPS_FILE);
+        }
     }
+    failed
 }
 
 fn save_offsets(broker: &Broker) {

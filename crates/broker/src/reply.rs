@@ -129,6 +129,11 @@ pub enum Refusal {
     /// A file of the store could not be changed.
     #[error("{0}")]
     Disk(std::io::Error),
+    /// A table of the broker could not be written to its file: what was changed may be gone after a restart.
+    #[error(
+        "the file config/{0} cannot be written: what was changed is tried again, and lost if the broker ends before"
+    )]
+    NotWritten(&'static str),
     /// The topic may not be written.
     #[error("the topic[{0}] sending message is forbidden")]
     TopicNotWritable(String),
@@ -310,7 +315,9 @@ impl Refusal {
             Refusal::BrokerForbidden { .. } | Refusal::BroadcastDisabled(_) => code::NO_PERMISSION,
             Refusal::ReadForbidden { .. } | Refusal::Transaction => code::NO_PERMISSION,
             Refusal::TopicNotWritable(_) => code::NO_PERMISSION,
-            Refusal::Read(_) | Refusal::Disk(_) | Refusal::NotDurable => code::SYSTEM_ERROR,
+            Refusal::Read(_) | Refusal::Disk(_) | Refusal::NotWritten(_) | Refusal::NotDurable => {
+                code::SYSTEM_ERROR
+            }
             Refusal::NoTopic(_)
             | Refusal::UnknownTopic(_)
             | Refusal::TopicMissing(_)

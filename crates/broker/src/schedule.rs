@@ -186,6 +186,14 @@ pub(crate) async fn deliver(broker: &Broker, level: i32) -> Result<Turn, Refusal
         GotStatus::Again => return Ok(Turn::More),
         GotStatus::Found => append(broker, &got.slices).await?,
         GotStatus::MessageWasRemoving if next > from => {}
+        GotStatus::OffsetFoundNull if next > from => {
+            tracing::warn!(
+                level,
+                from,
+                to = next,
+                "consume queue entries of delayed messages are missing"
+            );
+        }
         _ => return Ok(Turn::Done),
     }
     broker.delays.advance(level, next);

@@ -53,7 +53,7 @@ struct Node {
     /// Of each listener.
     limits: Limits,
     namesrv: Option<(Namesrv, Arc<Server>)>,
-    broker: Option<Arc<Server>>,
+    broker: Option<(Broker, Arc<Server>)>,
     /// The broker's second port.
     vip: Option<Arc<Server>>,
     /// The HTTP port, if it is open.
@@ -302,7 +302,7 @@ impl Node {
         }
         let server = Arc::new(bound.serve("broker", role, self.limits));
         self.site.set_broker(&server, &broker);
-        self.broker = Some(server);
+        self.broker = Some((broker, server));
         self.advertised = Some(advertised);
         Ok(())
     }
@@ -332,7 +332,7 @@ impl Node {
         if let Some((_, server)) = &self.namesrv {
             logging::say(&format!("name server  {}", server.local_addr()));
         }
-        if let (Some(server), Some(advertised)) = (&self.broker, self.advertised) {
+        if let (Some((_, server)), Some(advertised)) = (&self.broker, self.advertised) {
             logging::say(&format!(
                 "broker       {} (clients are told {advertised})",
                 server.local_addr()
@@ -381,8 +381,14 @@ impl Node {
         if !late.is_empty() {
             tracing::warn!(?late, "did not end in time");
         }
-        if let Some(store) = self.store {
-            store.close();
+        match (self.broker, self.store) {
+            (Some((broker, _)), Some(store)) => {
+                // What the last connections changed while they drained.
+                broker.save();
+                store.close();
+            }
+            (None, Some(store)) => store.close_unused(),
+            (_, None) => {}
         }
     }
 }

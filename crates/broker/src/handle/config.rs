@@ -76,14 +76,16 @@ pub(crate) fn delete_topic(
     let deleted = broker.store.background(move |store| store.delete_topic(&name))?;
     let (announced, to) = (broker.announced(), (!frame.is_oneway()).then(|| frame.reply_to()));
     out.later(Box::pin(async move {
-        let deleted = deleted.await;
-        announced.await;
+        let deleted = match deleted.await {
+            Some(deleted) => deleted.map_err(Refusal::Disk),
+            None => Err(ReadError::Closed.into()),
+        };
+        let done = deleted.and(announced.await);
         let mut out = Replies::default();
-        match (to, deleted) {
+        match (to, done) {
             (None, _) => {}
-            (Some(to), Some(Ok(()))) => reply::ok_to(&mut out, to),
-            (Some(to), Some(Err(error))) => reply::refuse_to(&mut out, to, &Refusal::Disk(error)),
-            (Some(to), None) => reply::refuse_to(&mut out, to, &ReadError::Closed.into()),
+            (Some(to), Ok(())) => reply::ok_to(&mut out, to),
+            (Some(to), Err(refusal)) => reply::refuse_to(&mut out, to, &refusal),
         }
         out
     }));

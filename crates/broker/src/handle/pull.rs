@@ -295,7 +295,8 @@ impl Pull {
     /// Where an administrator wants the group to go on, if this consumer has not heard of it.
     fn take_reset(&self) -> Option<i64> {
         let queue = i32::try_from(self.queue.id()).ok()?;
-        self.broker.offsets.take_reset(self.queue.topic(), &self.group.group_name, queue)
+        let at = i64::try_from(self.offset).ok()?;
+        self.broker.offsets.take_reset(self.queue.topic(), &self.group.group_name, queue, at)
     }
 
     /// Sends the client where an administrator wants it.

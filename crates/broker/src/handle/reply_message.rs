@@ -47,6 +47,9 @@ pub(crate) fn reply(
     header: &SendHeader<'_>,
     out: &mut Replies,
 ) -> Result<(), Refusal> {
+    let waiting = &broker.env.memory.waiting;
+    // Until the producer has answered, which may take its time.
+    waiting.check_patient(frame.body.len()).inspect_err(|_| waiting.count_refusal())?;
     let place = place(broker, header, None)?;
     let mut properties = BytesMut::new();
     if let Some(block) = &header.properties {
@@ -62,9 +65,10 @@ pub(crate) fn reply(
             None
         }
     });
+    let held = batch.as_ref().map_or(0, Batch::held);
     let to = (!frame.is_oneway()).then(|| frame.reply_to());
     let (broker, reply) = (broker.clone(), Reply { to, push, batch, place });
-    out.later(Box::pin(reply.deliver(broker)));
+    out.later_holding(held, Box::pin(reply.deliver(broker)));
     Ok(())
 }
 
@@ -169,7 +173,7 @@ impl Push {
 /// Stores the reply; its offsets in the queue and in the log if that worked.
 async fn store(broker: &Broker, batch: Batch, created: bool) -> Option<(u64, u64)> {
     if created {
-        broker.persister.round().await;
+        broker.persister.round().await.ok()?;
     }
     let appended = broker.store.append(batch).await.ok()?;
     // Stored it is, be it durable in time or not.

@@ -103,7 +103,11 @@ pub(crate) fn send(
     let broker = broker.clone();
     let later = Box::pin(async move {
         // Nobody would find the message after a crash that lost its topic.
-        broker.persister.round().await;
+        if let Err(refusal) = broker.persister.round().await {
+            let mut out = Replies::default();
+            refuse(&broker, own, &refusal, &mut out);
+            return out;
+        }
         // A name server that cannot be reached must not keep the message from being stored.
         let _ = broker.env.clock.timeout(REGISTER_WAIT, broker.registered()).await;
         let mut out = Replies::default();
@@ -301,17 +305,8 @@ fn answer(
     let appended = match appended {
         Ok(appended) => appended,
         Err(error) => {
-            broker.stats.refused(pass.sends.len());
             broker.metrics.refused(&error, pass.sends.len());
-            pass.arriving.forget();
-            let refusal = Refusal::Append(error);
-            pass.sends
-                .iter()
-                .filter_map(|send| send.to)
-                .for_each(|to| reply::refuse_to(out, to, &refusal));
-            note_answers(broker, &pass, Answered::All, refusal.code());
-            pass.sends.clear();
-            broker.recycle(pass);
+            refuse(broker, pass, &Refusal::Append(error), out);
             return;
         }
     };
@@ -335,6 +330,17 @@ fn answer(
     write_answers(broker, &pass, &appended, out, Answered::All, flush_code(flushed));
     pass.sends.clear();
     pass.batch = appended.into_batch();
+    broker.recycle(pass);
+}
+
+/// Answers that nothing of the pass is stored.
+fn refuse(broker: &Broker, mut pass: Pass, refusal: &Refusal, out: &mut Replies) {
+    broker.stats.refused(pass.sends.len());
+    pass.arriving.forget();
+    let waiting = pass.sends.iter().filter_map(|send| send.to);
+    waiting.for_each(|to| reply::refuse_to(out, to, refusal));
+    note_answers(broker, &pass, Answered::All, refusal.code());
+    pass.sends.clear();
     broker.recycle(pass);
 }
 

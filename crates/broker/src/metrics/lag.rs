@@ -81,7 +81,8 @@ impl Lag {
         let (name, group) = (&topic.config.topic_name, &self.group);
         for id in 0..topic.config.write_queue_nums {
             let Some(queue) = broker.store.find_queue(name, id as u32) else { continue };
-            let (min, max) = (queue.min_offset(), queue.max_offset());
+            let min = queue.min_offset();
+            let max = queue.max_offset().max(min);
             let offset = |offset: i64| u64::try_from(offset).unwrap_or(0).clamp(min, max);
             // A group that never committed is where it pulls, or at the end.
             let committed = broker.offsets.query(name, group, id).map(offset);

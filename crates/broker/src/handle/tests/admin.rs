@@ -299,3 +299,51 @@ async fn a_deleted_topic_stays_deleted() {
         fixture.end().await;
     }
 }
+
+/// Shows that a change whose table cannot be written is not answered with success, that the first message to a new
+/// topic is refused then, that health says so, and that all goes on when the disk does.
+#[tokio::test]
+async fn tables_that_cannot_be_written() {
+    let env = Env { disk: Disk::fault(1, env::FaultPlan::default()), ..Env::real() };
+    let settings = BrokerSettings::default();
+    let fixture = Fixture::over(env, StoreSettings::test_min("/store"), settings, "");
+    let peer = fixture.client(1, "c", "g").await;
+    fixture.broker.persister.round().await.unwrap();
+    fixture.env.disk.set_plan(env::FaultPlan { name_error: 1, ..env::FaultPlan::default() });
+    assert_eq!(list(&fixture, &peer, vec![topic("Mine", 1, &[])]).await, 1);
+    let header = SendHeader {
+        topic: "New".into(),
+        default_topic: "TBW102".into(),
+        default_topic_queue_nums: 1,
+        ..SendHeader::default()
+    };
+    let refused = fixture.call(&peer, RequestCode::SendMessage, &header, b"body").await;
+    let text = "the file config/topics.json cannot be written: ";
+    assert!(remark(&refused).starts_with(text), "{}", remark(&refused));
+    assert_eq!(refused.frame().code, 1);
+    assert_eq!(fixture.store.watermarks().appended, 0);
+    let problems = || fixture.broker.problems().into_iter().map(|problem| problem.reason);
+    assert!(problems().any(|reason| reason == "tables_not_written"));
+    fixture.env.disk.set_plan(env::FaultPlan::default());
+    fixture.broker.persister.round().await.unwrap();
+    assert!(problems().all(|reason| reason != "tables_not_written"));
+    fixture.send(&peer, "New", 1).await;
+    fixture.end().await;
+}
+
+/// Shows that what connections change while they drain, after the workers have ended, is there at the next start.
+#[tokio::test]
+async fn what_changes_last_is_saved() {
+    let open = |env| Fixture::over(env, StoreSettings::test_min("/store"), Default::default(), "");
+    let fixture = open(Env::sim(1));
+    let env = fixture.env.with_own_tasks();
+    let late = fixture.env.tasks.shutdown(Duration::from_secs(10)).await;
+    assert!(late.is_empty(), "{late:?} did not end");
+    fixture.broker.topics.put(crate::topic::config("Last", 1, 6), 1).unwrap();
+    fixture.broker.save();
+    fixture.store.clone().close();
+    drop(fixture);
+    let fixture = open(env);
+    assert!(fixture.broker.topics.get("Last").is_some());
+    fixture.end().await;
+}

@@ -73,3 +73,22 @@ async fn a_reply_that_nobody_waits_for() {
     assert_eq!(field(&answer, "queueOffset"), None);
     fixture.end().await;
 }
+
+/// Shows that replies, which wait for the producer, are refused where there is no memory for what waits.
+#[tokio::test]
+async fn without_memory_no_reply_waits() {
+    let fixture = Fixture::new();
+    let requester = fixture.client(1, "requester", "g1").await;
+    let replier = fixture.client(2, "replier", "g2").await;
+    let pool = &fixture.env.memory.waiting;
+    let mut hold = env::memory::Hold::new(pool);
+    hold.set(pool.limit() / 4 * 3);
+    let (code, header) = (RequestCode::SendReplyMessageV2, reply_header(TO_REQUESTER));
+    let answer = fixture.call(&replier, code, &header, b"answer").await;
+    assert_eq!((answer.frame().code, pool.refused()), (2, 1));
+    drop(hold);
+    let call = fixture.call(&replier, code, &header, b"answer");
+    let (answer, _) = tokio::join!(call, answer_pushed(&requester, 0, b""));
+    assert_eq!(answer.frame().code, 0);
+    fixture.end().await;
+}

@@ -214,3 +214,28 @@ async fn the_status_of_consumers() {
     assert_eq!(remark(&answer), "No Any Consumer online in the consumer group: [nobody]");
     fixture.end().await;
 }
+
+/// Shows that after a power cut that took the end of a queue its group does not stand behind the end, where what is
+/// sent next would come to lie; that a consumer that remembers a later offset is sent back; and that one that asks
+/// for the right one is not.
+#[tokio::test]
+async fn nobody_stands_behind_an_end_that_was_lost() {
+    let open = |env| Fixture::over(env, StoreSettings::test_min("/store"), Default::default(), "");
+    let fixture = open(Env::fault(1, env::FaultPlan::default()));
+    let peer = fixture.client(1, "c", "g").await;
+    fixture.send(&peer, "T", 3).await;
+    assert_eq!(commit(&fixture, &peer, 9).await, "");
+    crate::persist::save_all(&fixture.broker);
+    let disk = fixture.env.disk.crash();
+
+    let fixture = open(Env { disk, ..Env::sim(2) });
+    let peer = fixture.client(1, "c", "g").await;
+    fixture.broker.topics.put(crate::topic::config("T", 1, 6), 1).unwrap();
+    let end = fixture.store.queue("T", 0).max_offset() as i64;
+    assert_eq!(committed(&fixture, &peer).await, end.to_string());
+    fixture.send(&peer, "T", 10).await;
+    let answer = pull(&fixture, &peer, 9, false).await;
+    assert_eq!(field(&answer, "nextBeginOffset"), Some(end.to_string()));
+    assert_eq!((answer.frame().code, remark(&answer)), (21, "OFFSET_RESET".to_owned()));
+    assert_eq!(pull(&fixture, &peer, end, false).await.frame().code, 0);
+}

@@ -94,3 +94,27 @@ async fn progress_behind_the_end_is_taken_back() {
     assert_eq!(fixture.store.queue("T", 0).max_offset(), 1);
     fixture.end().await;
 }
+
+/// Shows that a level goes on behind a file of its queue that is missing.
+#[tokio::test]
+async fn behind_a_missing_file_messages_are_delivered() {
+    // In one file of the log: a delivery that waited for the next one would let the worker deliver beside it.
+    let settings = StoreSettings { segment_bytes: 1 << 20, ..StoreSettings::test_min("/store") };
+    let open = |env| Fixture::over(env, settings.clone(), Default::default(), "");
+    let fixture = open(Env::sim(1));
+    let peer = fixture.client(1, "c", "g").await;
+    // Files of eight entries.
+    for _ in 0..17 {
+        send_delayed(&fixture, &peer).await;
+    }
+    let env = fixture.env.with_own_tasks();
+    fixture.end().await;
+    let file = "/store/consumequeue/SCHEDULE_TOPIC_XXXX/0/00000000000000000160";
+    env.disk.remove(Path::new(file)).unwrap();
+    let fixture = open(env);
+    fixture.env.clock.advance(Duration::from_secs(2));
+    deliver_all(&fixture).await;
+    let queue = fixture.store.queue("T", 0);
+    assert_eq!((queue.max_offset(), fixture.broker.delays.next(1)), (9, 17));
+    fixture.end().await;
+}
