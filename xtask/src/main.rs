@@ -17,7 +17,8 @@ mod tidy;
 
 const USAGE: &str = "\
 cargo xtask test                     format, lints, tests, documentation: what every change must pass
-cargo xtask prove [--quick | fuzz]   the same and the long tests, or only the fuzzing; the report goes to docs/proofs
+cargo xtask prove [--quick]          the same and the long tests; the report goes to docs/proofs
+cargo xtask prove long | fuzz        the same in two parts: everything but the fuzzing, and the fuzzing
 cargo xtask tidy                     rules of the tree; prints sizes
 cargo xtask gen                      write the generated pages of docs/reference
 cargo xtask gen reference            write the tables taken from the reference's classes
@@ -31,7 +32,8 @@ fn main() -> anyhow::Result<()> {
         ["test"] => gate::test(),
         ["prove"] => gate::prove(gate::Extent::Full),
         ["prove", "--quick"] => gate::prove(gate::Extent::Quick),
-        ["prove", "fuzz"] => gate::fuzz(),
+        ["prove", "long"] => gate::prove_long(),
+        ["prove", "fuzz"] => gate::prove_fuzz(),
         ["tidy"] => tidy::run(),
         ["gen"] => generate::documents_to_disk(),
         ["gen", "reference"] => generate::reference(),
