@@ -22,7 +22,7 @@ impl Inbox {
 
     /// The running consumer of a group.
     pub(crate) fn member(&self, group: &str) -> Option<Arc<Member>> {
-        self.state.upgrade()?.lock().consumers.get(group)?.member.upgrade()
+        self.state.upgrade()?.lock().groups.member(group)
     }
 
     /// The membership of a group changed.

@@ -1,36 +1,30 @@
 //! A client: what its producers and consumers share.
 //!
-//! Owns the route cache, one connection per address (in [`Remote`]), the list of groups that
-//! heartbeats announce, and the task that refreshes routes and sends heartbeats.
+//! Owns the route cache, one connection per address (in [`Remote`]), the groups
+//! ([`crate::groups`]), and the task that refreshes routes and sends heartbeats.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use env::Env;
 use env::tasks::TaskHandle;
-use futures_util::future::join_all;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::oneshot;
 use wire::ids::UniqKeys;
 
 use crate::admin::Admin;
-use crate::consumer::group::Group;
-use crate::consumer::member::Member;
 use crate::consumer::{PullConsumer, PushConsumerBuilder};
 use crate::error::{CallError, StartError};
+use crate::groups::{Departures, Groups, INNER_PRODUCER};
 use crate::inbox::Inbox;
 use crate::limits;
 use crate::message::is_valid_name;
 use crate::producer::{Producer, ProducerSettings};
-use crate::remote::{self, Remote};
+use crate::remote::Remote;
 use crate::reply::Reply;
 use crate::route::{self, Brokers};
 use crate::routes::KnownRoute;
-
-/// The group that sends copies of messages which could not be sent back (`CLIENT_INNER_PRODUCER_GROUP`).
-const INNER_PRODUCER: &str = "CLIENT_INNER_PRODUCER";
 
 /// What a client needs to know.
 #[derive(Clone, Debug, Default)]
@@ -79,26 +73,23 @@ struct Shared {
     remote: Remote,
     keys: UniqKeys,
     state: Arc<Mutex<State>>,
+    departures: Arc<Departures>,
 }
 
 #[derive(Default)]
 pub(crate) struct State {
     pub(crate) routes: HashMap<Arc<str>, KnownRoute>,
     pub(crate) brokers: Brokers,
-    /// Producer groups, each with the number of its producers.
-    producers: BTreeMap<Arc<str>, usize>,
-    pub(crate) consumers: BTreeMap<Arc<str>, Joined>,
+    pub(crate) groups: Groups,
     /// Requests that wait, by correlation id.
     pub(crate) requests: HashMap<String, oneshot::Sender<Reply>>,
-    /// When a heartbeat was last sent before its time.
-    heartbeat_again: Option<Duration>,
 }
 
-/// A consumer group that this client takes part in.
-pub(crate) struct Joined {
-    group: Arc<Group>,
-    /// Its consumer, which holds this client.
-    pub(crate) member: Weak<Member>,
+impl Drop for Shared {
+    /// Nobody holds the client any more: ends its connections and tasks, which are its own.
+    fn drop(&mut self) {
+        self.env.tasks.stop_token().stop();
+    }
 }
 
 impl Client {
@@ -123,8 +114,11 @@ impl Client {
         // The loopback address: tools try to reach the address in a key, and must not reach another
         // host by it. The random salt makes the key unique.
         let keys = UniqKeys::new([127, 0, 0, 1].into(), process, (salt >> 32) as u32);
-        let client = Client { shared: Arc::new(Shared { env, id, remote, keys, state }) };
-        client.spawn("client-upkeep", upkeep(Arc::downgrade(&client.shared), client.env().clone()));
+        let departures = Arc::<Departures>::default();
+        let shared = Shared { env, id, remote, keys, state, departures: departures.clone() };
+        let client = Client { shared: Arc::new(shared) };
+        let upkeep = upkeep(Arc::downgrade(&client.shared), client.env().clone(), departures);
+        client.spawn("client-upkeep", upkeep);
         Ok(client)
     }
 
@@ -147,11 +141,8 @@ impl Client {
         settings: ProducerSettings,
     ) -> Result<Producer, StartError> {
         check_group(group)?;
-        let mut state = self.shared.state.lock();
-        check_group_count(&state)?;
         let name: Arc<str> = group.into();
-        *state.producers.entry(name.clone()).or_default() += 1;
-        drop(state);
+        self.add_producer(&name)?;
         Ok(Producer::new(self.clone(), name, settings))
     }
 
@@ -182,16 +173,8 @@ impl Client {
     /// Ends the client: leaves every group and closes every connection. Consumers should be closed
     /// before, so that they commit.
     pub async fn close(&self) {
-        let (producers, consumers) = {
-            let mut state = self.shared.state.lock();
-            (std::mem::take(&mut state.producers), std::mem::take(&mut state.consumers))
-        };
-        for group in producers.keys() {
-            self.unregister(Some(group), None).await;
-        }
-        for group in consumers.keys() {
-            self.unregister(None, Some(group)).await;
-        }
+        self.leave_all();
+        self.tell_departures().await;
         self.shared.env.tasks.shutdown(limits::CALL_TIMEOUT).await;
     }
 
@@ -201,6 +184,10 @@ impl Client {
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.shared.state.lock()
+    }
+
+    pub(crate) fn departures(&self) -> &Departures {
+        &self.shared.departures
     }
 
     pub(crate) fn remote(&self) -> &Remote {
@@ -237,98 +224,25 @@ impl Client {
         let reason = "no address is known for this broker".to_owned();
         CallError::Unreachable { request, address: broker.into(), reason }
     }
-
-    /// Makes a consumer group known: heartbeats announce it, pushed requests reach it.
-    pub(crate) fn join(&self, member: &Arc<Member>) -> Result<(), StartError> {
-        let group = member.group.clone();
-        let mut state = self.shared.state.lock();
-        check_group_count(&state)?;
-        if state.consumers.contains_key(&group.name) {
-            return Err(StartError::GroupInUse { group: group.name.to_string() });
-        }
-        let joined = Joined { group: group.clone(), member: Arc::downgrade(member) };
-        state.consumers.insert(group.name.clone(), joined);
-        Ok(())
-    }
-
-    /// Ends a consumer group's part in this client.
-    pub(crate) async fn leave(&self, group: &str) {
-        if self.shared.state.lock().consumers.remove(group).is_some() {
-            self.unregister(None, Some(group)).await;
-        }
-    }
-
-    /// Counts one producer of a group less. Returns whether it was the last one.
-    pub(crate) fn forget_producer(&self, group: &str) -> bool {
-        let mut state = self.shared.state.lock();
-        let Some(count) = state.producers.get_mut(group) else { return false };
-        *count -= 1;
-        *count == 0 && state.producers.remove(group).is_some()
-    }
-
-    pub(crate) async fn unregister(&self, producer: Option<&str>, consumer: Option<&str>) {
-        let calls = self.addresses(true).into_iter().map(async |address| {
-            let remote = self.remote();
-            if let Err(error) = remote.unregister(&address, self.id(), producer, consumer).await {
-                tracing::debug!(%error, "not unregistered, the broker forgets in two minutes");
-            }
-        });
-        join_all(calls).await;
-    }
-
-    /// Tells every known broker who this client is.
-    pub(crate) async fn heartbeat(&self) {
-        let (body, consumes) = {
-            let state = self.shared.state.lock();
-            let inner = Arc::<str>::from(INNER_PRODUCER);
-            let producers = state.producers.keys().chain([&inner]);
-            let groups = state.consumers.values().map(|joined| &joined.group);
-            let body = remote::heartbeat_body(self.id(), producers, groups);
-            (body, !state.consumers.is_empty())
-        };
-        let calls = self.addresses(consumes).into_iter().map(async |address| {
-            if let Err(error) = self.remote().heartbeat(&address, &body).await {
-                tracing::warn!(%error, "heartbeat failed");
-            }
-        });
-        join_all(calls).await;
-    }
-
-    /// A heartbeat because a broker seems not to know this client, at most one per second.
-    pub(crate) async fn heartbeat_again(&self) {
-        let now = self.env().clock.mono();
-        {
-            let mut state = self.shared.state.lock();
-            if state.heartbeat_again.is_some_and(|last| now < last + limits::HEARTBEAT_AGAIN) {
-                return;
-            }
-            state.heartbeat_again = Some(now);
-        }
-        self.heartbeat().await;
-    }
-
-    /// Addresses of all known brokers, or of their masters only: a slave has nothing to tell a
-    /// producer.
-    fn addresses(&self, slaves: bool) -> Vec<Arc<str>> {
-        let state = self.shared.state.lock();
-        let members = state.brokers.values().flatten();
-        members.filter(|(id, _)| slaves || **id == 0).map(|(_, address)| address.clone()).collect()
-    }
 }
 
 /// Keeps routes fresh and brokers informed, for as long as anyone holds the client.
-async fn upkeep(client: Weak<Shared>, env: Env) {
+async fn upkeep(client: Weak<Shared>, env: Env, departures: Arc<Departures>) {
     let stop = env.tasks.stop_token();
     let mut ticks = env.clock.every(limits::HEARTBEAT);
     loop {
-        tokio::select! {
+        let is_time = tokio::select! {
             () = stop.stopped() => return,
-            () = ticks.tick() => {}
-        }
+            () = ticks.tick() => true,
+            () = departures.due.notified() => false,
+        };
         let Some(shared) = client.upgrade() else { return };
         let client = Client { shared };
-        client.refresh_routes().await;
-        client.heartbeat().await;
+        client.tell_departures().await;
+        if is_time {
+            client.refresh_routes().await;
+            client.heartbeat().await;
+        }
     }
 }
 
@@ -337,13 +251,6 @@ fn check_group(group: &str) -> Result<(), StartError> {
         return Ok(());
     }
     Err(StartError::InvalidGroup { group: group.to_owned(), limit: limits::GROUP_BYTES })
-}
-
-fn check_group_count(state: &State) -> Result<(), StartError> {
-    if state.producers.len() + state.consumers.len() < limits::GROUPS {
-        return Ok(());
-    }
-    Err(StartError::TooManyGroups { limit: limits::GROUPS })
 }
 
 /// Host name, process id and a random number: unique also where containers share addresses and

@@ -15,6 +15,7 @@
 mod admin;
 mod consumer;
 mod error;
+mod groups;
 mod inbox;
 mod instance;
 pub mod limits;

@@ -266,7 +266,7 @@ impl Member {
     }
 
     /// Stops reading, waits for listeners, commits, and leaves the group.
-    pub(crate) async fn close(&self) {
+    pub(crate) async fn close(self: &Arc<Self>) {
         self.stop.stop();
         let assigned: Vec<Arc<Assigned>> = self.assigned.lock().values().cloned().collect();
         assigned.iter().for_each(|one| one.stop.stop());
@@ -281,6 +281,7 @@ impl Member {
             tracing::warn!(%error, "local offsets are not saved");
         }
         self.assigned.lock().clear();
-        self.client.leave(&self.group.name).await;
+        self.client.leave(self);
+        self.client.tell_departures().await;
     }
 }

@@ -178,6 +178,8 @@ impl PushConsumerBuilder {
             local,
         });
         self.client.join(&member)?;
+        // From here on dropping it leaves the group, also when this future is dropped.
+        let mut consumer = PushConsumer { member: member.clone(), task: None };
         // Routes first: a heartbeat goes to the brokers that routes name.
         for topic in group.subscriptions.keys() {
             if let Err(error) = self.client.route(topic).await {
@@ -185,8 +187,8 @@ impl PushConsumerBuilder {
             }
         }
         self.client.heartbeat().await;
-        let task = self.client.spawn("consumer", member.clone().run());
-        Ok(PushConsumer { member, task: Some(task) })
+        consumer.task = Some(self.client.spawn("consumer", member.run()));
+        Ok(consumer)
     }
 
     fn local_offsets(&self) -> Result<LocalOffsets, StartError> {
@@ -221,7 +223,8 @@ impl PushConsumerBuilder {
     }
 }
 
-/// A running consumer. Dropping it stops it without a last commit; [`PushConsumer::close`] commits.
+/// A running consumer. Dropping it stops it and leaves the group, without a last commit;
+/// [`PushConsumer::close`] commits.
 pub struct PushConsumer {
     member: Arc<Member>,
     task: Option<TaskHandle>,
@@ -255,5 +258,8 @@ impl Drop for PushConsumer {
     fn drop(&mut self) {
         self.member.stop.stop();
         self.member.assigned.lock().values().for_each(|one| one.stop.stop());
+        // After a close there is nothing left to do.
+        self.member.client.leave(&self.member);
+        self.member.client.departures().due.notify_one();
     }
 }

@@ -92,8 +92,8 @@ struct Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        // Brokers forget the group two minutes after the last heartbeat that names it.
-        self.client.forget_producer(&self.group);
+        self.client.remove_producer(&self.group);
+        self.client.departures().due.notify_one();
     }
 }
 
@@ -219,15 +219,12 @@ impl Producer {
         self.transmit_oneway(topic, message.get(names::SHARDING_KEY), &prepared).await
     }
 
-    /// Tells the brokers that this producer is gone. The client stays.
+    /// Ends this producer. When it is the last of its group, waits until brokers are told that this client
+    /// has left the group. The client stays.
     pub async fn close(self) {
         let client = self.shared.client.clone();
-        let group = self.shared.group.clone();
-        let last = Arc::strong_count(&self.shared) == 1;
         drop(self);
-        if last {
-            client.unregister(Some(&group), None).await;
-        }
+        client.tell_departures().await;
     }
 
     fn prepare(&self, message: &Message, envelope: Envelope) -> Prepared {

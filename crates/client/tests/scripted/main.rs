@@ -3,6 +3,7 @@
 
 mod administered;
 mod asked;
+mod leaving;
 mod server;
 
 use std::sync::Arc;

@@ -114,7 +114,7 @@ impl Server {
         self.shared.asked.lock().iter().filter(|asked| asked.code == code).cloned().collect()
     }
 
-    /// Waits until a condition holds; it is looked at after every request.
+    /// Waits until a condition holds; it is looked at after every request and the end of a connection.
     pub(crate) async fn until(&self, condition: impl Fn() -> bool) {
         loop {
             let changed = self.shared.changed.notified();
@@ -229,6 +229,10 @@ impl Call for Shared {
         }
         self.changed.notify_waiters();
         Ok(())
+    }
+
+    fn disconnected(&self, _peer: &Arc<Peer>) {
+        self.changed.notify_waiters();
     }
 }
 
