@@ -124,17 +124,16 @@ impl Member {
             let Some(offset) = one.uncommitted() else { continue };
             if self.group.model == Model::Broadcasting {
                 self.local.set(&one.queue, offset);
-            } else if let Some(address) = self.client.address_of_master(&one.queue.broker) {
-                let remote = self.client.remote();
-                let group = &self.group.name;
-                if let Err(error) =
-                    remote.commit_unanswered(&address, group, &one.queue, offset).await
-                {
-                    tracing::warn!(queue = %one.queue, %error, "commit failed");
-                    continue;
-                }
+                one.set_committed(offset, true);
+                continue;
             }
-            one.set_committed(offset, self.group.model == Model::Broadcasting);
+            let Some(address) = self.client.address_of_master(&one.queue.broker) else { continue };
+            let remote = self.client.remote();
+            let group = &self.group.name;
+            match remote.commit_unanswered(&address, group, &one.queue, offset).await {
+                Ok(()) => one.set_committed(offset, false),
+                Err(error) => tracing::warn!(queue = %one.queue, %error, "commit failed"),
+            }
         }
         if let Err(error) = self.local.save() {
             tracing::warn!(%error, "local offsets are not saved");
