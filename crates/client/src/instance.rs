@@ -240,8 +240,9 @@ async fn upkeep(client: Weak<Shared>, env: Env, departures: Arc<Departures>) {
         let client = Client { shared };
         client.tell_departures().await;
         if is_time {
-            client.refresh_routes().await;
+            // Before the routes, which may take long to come: brokers must not wait for the name servers.
             client.heartbeat().await;
+            client.refresh_routes().await;
         }
     }
 }

@@ -16,6 +16,9 @@ pub const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Time between two refreshes of every known route.
 pub const ROUTE_REFRESH: Duration = Duration::from_secs(30);
+/// How long a route is kept that name servers do not know any more. Ours: the Java client keeps it for as
+/// long as it runs.
+pub const ROUTE_MISSING: Duration = Duration::from_secs(120);
 /// Time between two heartbeats to every known broker.
 pub const HEARTBEAT: Duration = Duration::from_secs(30);
 /// Least time between two heartbeats that are sent because a broker seems not to know the client.

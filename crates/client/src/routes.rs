@@ -1,8 +1,9 @@
 //! The route cache of a client.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::error::RouteError;
+use crate::error::{CallError, RouteError};
 use crate::instance::Client;
 use crate::limits;
 use crate::queue::MessageQueue;
@@ -18,6 +19,8 @@ pub(crate) struct KnownRoute {
     pub(crate) write_queues: Arc<[MessageQueue]>,
     /// The topic does not exist; this is where it would be created.
     made_up: bool,
+    /// Since when name servers do not know the topic any more.
+    missing: Option<Duration>,
 }
 
 impl Client {
@@ -73,6 +76,7 @@ impl Client {
             write_queues: route.write_queues(&topic).into(),
             route: Arc::new(route),
             made_up,
+            missing: None,
         };
         for (broker, members) in &known.route.brokers {
             state.brokers.insert(broker.clone(), members.clone());
@@ -81,21 +85,40 @@ impl Client {
         Ok(known)
     }
 
-    /// Asks for the routes of all known topics again and forgets brokers that no route names.
+    /// Asks for the routes of all known topics again and forgets brokers that no route names. Ends early
+    /// when no name server answers: asking for every topic would take too long.
     pub(crate) async fn refresh_routes(&self) {
         let topics: Vec<Arc<str>> = self.state().routes.keys().cloned().collect();
         for topic in topics {
             match self.fetch_route(&topic).await {
                 Ok(_) => {}
-                Err(RouteError::NoTopic { .. }) => {
-                    // Gone, or not created yet: the next use asks again.
-                    self.state().routes.remove(&topic);
+                Err(RouteError::NoTopic { .. }) => self.miss(&topic),
+                Err(error) => {
+                    tracing::warn!(%topic, %error, "route not refreshed");
+                    if is_silence(&error) {
+                        break;
+                    }
                 }
-                Err(error) => tracing::warn!(%topic, %error, "route not refreshed"),
             }
         }
         let mut state = self.state();
         let routes = state.routes.values();
         state.brokers = routes.flat_map(|known| known.route.brokers.clone()).collect();
     }
+
+    /// Forgets a topic that is not there, or not yet: the next use asks again. One that was there is kept for
+    /// a while: a name server that was restarted knows nothing until brokers register again.
+    fn miss(&self, topic: &Arc<str>) {
+        let now = self.env().clock.mono();
+        let mut state = self.state();
+        let Some(known) = state.routes.get_mut(topic) else { return };
+        let since = *known.missing.get_or_insert(now);
+        if known.made_up || now - since > limits::ROUTE_MISSING {
+            state.routes.remove(topic);
+        }
+    }
+}
+
+fn is_silence(error: &RouteError) -> bool {
+    matches!(error, RouteError::Call(CallError::Unreachable { .. } | CallError::Timeout { .. }))
 }

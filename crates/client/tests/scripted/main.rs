@@ -4,6 +4,7 @@
 mod administered;
 mod asked;
 mod leaving;
+mod names;
 mod server;
 
 use std::sync::Arc;

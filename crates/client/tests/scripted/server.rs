@@ -166,7 +166,12 @@ pub(crate) fn broker(script: impl Fn(&Asked) -> Answer + Send + Sync + 'static) 
 /// A name server that routes every topic but `unknown` to all brokers, with two queues at each; the
 /// template has eight.
 pub(crate) async fn names(env: &Env, brokers: Vec<(&'static str, String)>) -> Result<Server> {
-    let script = move |asked: &Asked| {
+    Server::start(env, routes(brokers)).await
+}
+
+/// The script of that name server.
+pub(crate) fn routes(brokers: Vec<(&'static str, String)>) -> Script {
+    broker(move |asked| {
         let topic = asked.field("topic");
         let is_cluster = asked.code == RequestCode::GetBrokerClusterInfo;
         if !is_cluster && (asked.code != RequestCode::GetRouteinfoByTopic || topic == "unknown") {
@@ -195,8 +200,7 @@ pub(crate) async fn names(env: &Env, brokers: Vec<(&'static str, String)>) -> Re
             )
         });
         Answer::body(format!(r#"{{"brokerDatas":[{datas}],"queueDatas":[{shares}]}}"#))
-    };
-    Server::start(env, Box::new(script)).await
+    })
 }
 
 impl Call for Shared {
