@@ -19,9 +19,10 @@ use wire::peer::PeerError;
 use wire::reply_codes::REQUEST_CODE_NOT_SUPPORTED;
 use wire::{Call, FrameError, FrameWriter, Frames, Peer};
 
-use crate::conn::{self, Opened};
+use crate::conn;
 use crate::connections::Connections;
 use crate::limits::{self, Limits};
+use crate::link::Link;
 use crate::metrics::Metrics;
 
 /// First pause after a failed attempt to connect.
@@ -99,7 +100,7 @@ struct Inner {
 
 #[derive(Default)]
 struct Address {
-    peer: Mutex<Option<Arc<Peer>>>,
+    link: Mutex<Option<Arc<Link>>>,
     dial: tokio::sync::Mutex<Dial>,
     /// How often it was tried to connect: tells those who wait for an attempt that it was made.
     attempts: AtomicU64,
@@ -114,8 +115,8 @@ struct Dial {
 }
 
 impl Address {
-    fn connected(&self) -> Option<Arc<Peer>> {
-        self.peer.lock().as_ref().filter(|peer| !peer.is_closed()).cloned()
+    fn connected(&self) -> Option<Arc<Link>> {
+        self.link.lock().as_ref().filter(|link| !link.peer.is_closed()).cloned()
     }
 }
 
@@ -131,7 +132,7 @@ impl Client {
     }
 
     /// Sends a request to `addr` (`host:port`) and waits for the answer. `timeout` covers all of it,
-    /// connecting and the pause after failed attempts included.
+    /// connecting, the pause after failed attempts and the wait for earlier requests to be written included.
     ///
     /// # Errors
     /// See [`CallError`]. An answer with an error code is an answer.
@@ -143,43 +144,54 @@ impl Client {
         body: &[u8],
         timeout: Duration,
     ) -> Result<OwnedFrame, CallError> {
+        let clock = &self.0.connections.env.clock;
+        let mut asked = None;
         let called = async {
-            let peer = self.peer(addr).await?;
-            let answer = peer.call(code, fields, body).await;
+            let link = self.link(addr).await?;
+            asked = Some(link.ask(clock.mono()));
+            link.room(body.len()).await;
+            let answer = link.peer.call(code, fields, body).await;
             answer.map_err(|source| CallError::Peer { addr: addr.to_owned(), source })
         };
-        let clock = &self.0.connections.env.clock;
-        let timed_out = |_| Err(CallError::Timeout { addr: addr.to_owned(), timeout });
-        clock.timeout(timeout, called).await.unwrap_or_else(timed_out)
+        if let Ok(answer) = clock.timeout(timeout, called).await {
+            return answer;
+        }
+        if let Some(asked) = asked {
+            asked.give_up(clock.mono());
+        }
+        Err(CallError::Timeout { addr: addr.to_owned(), timeout })
     }
 
-    /// Sends a request to `addr` that is not answered; returns once it is queued.
+    /// Sends a request to `addr` that is not answered; returns once it is queued. `timeout` covers all of it,
+    /// as in [`Client::call`].
     ///
     /// # Errors
-    /// When there is no connection, or it takes no more.
+    /// When there is no connection, or it takes no more in time.
     pub async fn oneway(
         &self,
         addr: &str,
         code: i32,
         fields: impl FnOnce(&mut FrameWriter<'_>),
         body: &[u8],
+        timeout: Duration,
     ) -> Result<(), CallError> {
-        let peer = self.peer(addr).await?;
-        if peer.oneway(code, fields, body) {
-            return Ok(());
-        }
-        let source = if peer.is_closed() { PeerError::Closed } else { PeerError::Full };
-        Err(CallError::Peer { addr: addr.to_owned(), source })
+        let sent = async {
+            let link = self.link(addr).await?;
+            link.room(body.len()).await;
+            if link.peer.oneway(code, fields, body) {
+                return Ok(());
+            }
+            Err(CallError::Peer { addr: addr.to_owned(), source: PeerError::Closed })
+        };
+        let timed_out = |_| Err(CallError::Timeout { addr: addr.to_owned(), timeout });
+        self.0.connections.env.clock.timeout(timeout, sent).await.unwrap_or_else(timed_out)
     }
 
     /// The connection to `addr`, opened if there is none.
-    ///
-    /// # Errors
-    /// [`CallError::Connect`] and [`CallError::Connections`].
-    pub async fn peer(&self, addr: &str) -> Result<Arc<Peer>, CallError> {
+    async fn link(&self, addr: &str) -> Result<Arc<Link>, CallError> {
         let address = self.address(addr)?;
         match address.connected() {
-            Some(peer) => Ok(peer),
+            Some(link) => Ok(link),
             None => self.dial(addr, &address).await,
         }
     }
@@ -206,11 +218,11 @@ impl Client {
 
     /// Connects, one attempt at a time. Those who waited for a failed attempt share its error; the
     /// next attempt waits for its pause to pass.
-    async fn dial(&self, addr: &str, address: &Address) -> Result<Arc<Peer>, CallError> {
+    async fn dial(&self, addr: &str, address: &Address) -> Result<Arc<Link>, CallError> {
         let seen = address.attempts.load(Relaxed);
         let mut dial = address.dial.lock().await;
-        if let Some(peer) = address.connected() {
-            return Ok(peer);
+        if let Some(link) = address.connected() {
+            return Ok(link);
         }
         if address.attempts.load(Relaxed) != seen
             && let Some((kind, text)) = &dial.error
@@ -223,10 +235,10 @@ impl Client {
         let connected = self.connect(addr).await;
         address.attempts.fetch_add(1, Relaxed);
         match connected {
-            Ok(peer) => {
+            Ok(link) => {
                 *dial = Dial::default();
-                *address.peer.lock() = Some(peer.clone());
-                Ok(peer)
+                *address.link.lock() = Some(link.clone());
+                Ok(link)
             }
             Err(error) => {
                 let pause = RECONNECT_PAUSE * 2_u32.pow(dial.failures.min(10));
@@ -240,7 +252,7 @@ impl Client {
         }
     }
 
-    async fn connect(&self, addr: &str) -> Result<Arc<Peer>, CallError> {
+    async fn connect(&self, addr: &str) -> Result<Arc<Link>, CallError> {
         let connections = &self.0.connections;
         let failed = |source| CallError::Connect { addr: addr.to_owned(), source };
         let remote = resolve(addr).await.map_err(failed)?;
@@ -252,8 +264,9 @@ impl Client {
             return Err(CallError::Connections { addr: addr.to_owned(), limit });
         };
         let peer = Peer::with_calls(registered.id, remote, local, limits::CLIENT_CALLS);
-        conn::spawn(connections, registered, socket, peer.clone(), Opened::ByUs);
-        Ok(peer)
+        let link = Link::new(peer.clone());
+        conn::spawn(connections, registered, socket, peer, Some(link.clone()));
+        Ok(link)
     }
 }
 

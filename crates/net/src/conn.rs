@@ -7,8 +7,9 @@
 //! the socket, so the next one waits for the poller without asking the kernel.
 //!
 //! While an earlier write is not finished, nothing is read, no awaited answer is collected and no
-//! push is taken: all of these wait, bounded, where they are. A handler that has answered much may
-//! leave the rest of its frames; it gets them again when the answers are written.
+//! push is taken: all of these wait, bounded, where they are. Only a connection that this side opened is
+//! read from even then, as both ends would wait for each other otherwise. A handler that has answered
+//! much may leave the rest of its frames; it gets them again when the answers are written.
 //!
 //! What a connection holds is counted in the pools of [`env::Memory`]. A frame that is not whole yet and
 //! finds no room there is refused by its header, and its body is dropped as it comes.
@@ -31,6 +32,7 @@ use wire::{Frame, FrameError, Frames, Peer};
 
 use crate::connections::{Connections, Registered};
 use crate::limits;
+use crate::link::Link;
 use crate::preamble::{self, Preamble, Refused};
 
 thread_local! {
@@ -62,22 +64,14 @@ enum End {
     Memory(#[from] Full),
 }
 
-/// Who opened a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Opened {
-    /// The peer, perhaps through a proxy that says so first.
-    ByPeer,
-    /// This side.
-    ByUs,
-}
-
-/// Serves `socket` in a task until it ends.
+/// Serves `socket` in a task until it ends. There is a link if this side opened the connection; if the peer
+/// did, perhaps through a proxy, that may say so first.
 pub(crate) fn spawn(
     connections: &Arc<Connections>,
     registered: Registered,
     socket: TcpStream,
     peer: Arc<Peer>,
-    opened: Opened,
+    link: Option<Arc<Link>>,
 ) {
     let id = registered.id;
     let conn = Conn {
@@ -85,7 +79,7 @@ pub(crate) fn spawn(
         registered,
         socket,
         peer,
-        fresh: opened == Opened::ByPeer,
+        fresh: link.is_none(),
         carry: Vec::new(),
         needed: 0,
         backlog: false,
@@ -93,7 +87,7 @@ pub(crate) fn spawn(
         parked: None,
         skip: 0,
         held: Held::new(&connections.env.memory),
-        opened,
+        link,
     };
     let task = connections.env.tasks.spawn("net-connection", conn.run());
     connections.attach(id, task);
@@ -119,7 +113,8 @@ struct Conn {
     /// Bytes still to come of a frame that was refused.
     skip: usize,
     held: Held,
-    opened: Opened,
+    /// To the callers, if this side opened the connection.
+    link: Option<Arc<Link>>,
 }
 
 /// What a connection holds of the process's memory.
@@ -156,6 +151,7 @@ impl Drop for Conn {
     /// Also runs when the task is aborted: the end of a connection is always heard of.
     fn drop(&mut self) {
         self.peer.close();
+        self.note_room();
         self.connections.call.disconnected(&self.peer);
     }
 }
@@ -183,6 +179,7 @@ impl Conn {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         for _ in 0..limits::PASSES {
             let passed = SCRATCH.with_borrow_mut(|scratch| self.pass(scratch, cx));
+            self.note_room();
             match passed {
                 Ok(true) => {}
                 Ok(false) => {
@@ -201,6 +198,12 @@ impl Conn {
         Poll::Pending
     }
 
+    fn note_room(&self) {
+        if let Some(link) = &self.link {
+            link.note_room();
+        }
+    }
+
     /// One pass; false when every source is exhausted and will wake this task.
     fn pass(&mut self, scratch: &mut Scratch, cx: &mut Context<'_>) -> Result<bool, End> {
         if !self.unsent.is_empty() {
@@ -214,8 +217,9 @@ impl Conn {
                 if self.peer.is_closed() {
                     return Err(End::Stopped);
                 }
+                let read = self.link.is_some() && self.read_answers(scratch, cx)?;
                 self.held.unsent.try_set(self.unsent.held() + self.peer.queued_bytes())?;
-                return Ok(false);
+                return Ok(read);
             }
             self.unsent = Replies::default();
             self.held.unsent.set(0);
@@ -241,7 +245,18 @@ impl Conn {
         }
         self.registered.state.unsent.begin();
         self.held.unsent.try_set(self.unsent.held())?;
-        Ok(false)
+        // A connection that is read from all the same reads until it waits for the poller.
+        Ok(goes_on && self.link.is_some())
+    }
+
+    /// Reads answers while requests of this side are not written yet. The server may wait, before it reads
+    /// them, for its answers to be read; these are bounded by the calls that wait for them.
+    fn read_answers(&mut self, scratch: &mut Scratch, cx: &mut Context<'_>) -> Result<bool, End> {
+        let Scratch { input, replies } = scratch;
+        let handled = self.read(input, replies, cx);
+        self.park(replies);
+        self.unsent.append(mem::take(replies));
+        handled
     }
 
     /// Reads once and handles the frames that are complete; false when there was nothing to read.
@@ -275,6 +290,9 @@ impl Conn {
         metrics.reads.add(1);
         metrics.bytes_in.add(count as u64);
         self.registered.state.active.store(true, Relaxed);
+        if let Some(link) = &self.link {
+            link.note_received();
+        }
         let data = &input[..in_front + count];
         if in_front == self.carry.len() {
             self.take_in(data, replies)?;
@@ -378,7 +396,7 @@ impl Conn {
     /// Counts the memory of `carry`. Frames that are whole, and answers to what this side asked, were let
     /// in already.
     fn hold_carry(&mut self, bytes: usize) -> Result<(), Full> {
-        if self.backlog || self.opened == Opened::ByUs {
+        if self.backlog || self.link.is_some() {
             self.held.carry.set(bytes);
             return Ok(());
         }

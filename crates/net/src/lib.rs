@@ -5,8 +5,8 @@
 //! [`wire::Call`] in one go, and writes everything that was answered in one write. Nothing is
 //! allocated, scheduled or copied per frame, and an idle connection holds no buffer.
 //!
-//! Invariants: a peer that does not read is not read from; what waits for it is bounded; a
-//! connection ends on the first bytes that are no frame, and its [`wire::Call`] hears of the end of
+//! Invariants: a peer that does not read is not read from, unless it answers what this side asked;
+//! what waits for it is bounded; a connection ends on the first bytes that are no frame, and its [`wire::Call`] hears of the end of
 //! each connection that it saw frames of, once.
 //!
 //! Absent: request codes (the frames are opaque but for their bounds), TLS, retries.
@@ -17,6 +17,7 @@ mod client;
 mod conn;
 mod connections;
 pub mod limits;
+mod link;
 mod metrics;
 mod preamble;
 mod server;

@@ -44,6 +44,10 @@ pub const RECONNECT_BACKOFF: Duration = Duration::from_secs(2);
 /// How long one attempt to connect may take.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// How long a request that gets no answer must have waited for its connection to be taken for dead, if
+/// nothing else came meanwhile either (`com.rocketmq.remoting.client.closeSocketIfTimeout`).
+pub const SILENT_CALL: Duration = Duration::from_secs(1);
+
 /// Requests of a client that wait for an answer on one connection (`clientAsyncSemaphoreValue`).
 pub const CLIENT_CALLS: usize = 65_535;
 

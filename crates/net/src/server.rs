@@ -9,7 +9,7 @@ use env::net::Listener;
 use env::{Env, Stop};
 use wire::{Call, Peer};
 
-use crate::conn::{self, Opened};
+use crate::conn;
 use crate::connections::{Connections, Sparse};
 use crate::limits::{self, Limits};
 use crate::metrics::Metrics;
@@ -106,7 +106,7 @@ async fn accept(connections: Arc<Connections>, listener: Listener, stop: Stop) {
                 };
                 let local = socket.local_addr().unwrap_or(remote);
                 let peer = Peer::new(registered.id, canonical(remote), canonical(local));
-                conn::spawn(&connections, registered, socket, peer, Opened::ByPeer);
+                conn::spawn(&connections, registered, socket, peer, None);
             }
             Err(error) if concerns_one_connection(&error) => {
                 tracing::debug!(listener = connections.name, %error, "connection lost before accept");

@@ -30,6 +30,8 @@ pub struct Peer {
     waker: AtomicWaker,
     calls: Mutex<BTreeMap<i32, Arc<Slot>>>,
     max_calls: usize,
+    /// Callers wait for room in the outbox; it takes what they bring.
+    callers_wait: bool,
     next_opaque: AtomicI32,
     format: AtomicU8,
 }
@@ -41,14 +43,23 @@ struct Outbox {
     closed: bool,
 }
 
+impl Outbox {
+    /// A single frame may exceed the byte limit: it is bounded by the message size.
+    fn has_room(&self, bytes: usize) -> bool {
+        self.frames.len() < MAX_OUTBOX_FRAMES
+            && (self.bytes == 0 || self.bytes + bytes <= MAX_OUTBOX_BYTES)
+    }
+}
+
 impl Peer {
     /// A connection between `remote` and `local`; `id` is unique in the process.
     #[must_use]
     pub fn new(id: u64, remote: SocketAddr, local: SocketAddr) -> Arc<Self> {
-        Self::with_calls(id, remote, local, MAX_PEER_CALLS)
+        Arc::new(Self::with(id, remote, local, MAX_PEER_CALLS, false))
     }
 
-    /// The same for the side that opened the connection, which may await `max_calls` answers.
+    /// The same for the side that opened the connection, which may await `max_calls` answers. Its frames are
+    /// never refused for lack of room: its callers wait until there is some ([`Peer::has_room`]).
     #[must_use]
     pub fn with_calls(
         id: u64,
@@ -56,7 +67,17 @@ impl Peer {
         local: SocketAddr,
         max_calls: usize,
     ) -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new(Self::with(id, remote, local, max_calls, true))
+    }
+
+    fn with(
+        id: u64,
+        remote: SocketAddr,
+        local: SocketAddr,
+        max_calls: usize,
+        callers_wait: bool,
+    ) -> Self {
+        Self {
             id,
             remote,
             local,
@@ -64,9 +85,10 @@ impl Peer {
             waker: AtomicWaker::new(),
             calls: Mutex::default(),
             max_calls,
+            callers_wait,
             next_opaque: AtomicI32::new(0),
             format: AtomicU8::new(Format::Json as u8),
-        })
+        }
     }
 
     /// Identifies the connection in this process.
@@ -161,6 +183,12 @@ impl Peer {
         !outbox.closed
     }
 
+    /// Whether another request with so many bytes can be queued, and its answer awaited.
+    #[must_use]
+    pub fn has_room(&self, bytes: usize) -> bool {
+        self.calls.lock().len() < self.max_calls && self.outbox.lock().has_room(bytes)
+    }
+
     /// Bytes that are queued.
     #[must_use]
     pub fn queued_bytes(&self) -> usize {
@@ -197,10 +225,7 @@ impl Peer {
         if outbox.closed {
             return Err(PeerError::Closed);
         }
-        // A single frame may exceed the byte limit: it is bounded by the message size.
-        let full = outbox.frames.len() == MAX_OUTBOX_FRAMES
-            || outbox.bytes > 0 && outbox.bytes + frame.len() > MAX_OUTBOX_BYTES;
-        if full {
+        if !self.callers_wait && !outbox.has_room(frame.len()) {
             return Err(PeerError::Full);
         }
         outbox.bytes += frame.len();

@@ -63,10 +63,7 @@ impl Producer {
         let address = self.address(&queue).map_err(failed)?;
         let request = self.send_request(&queue, prepared);
         let left = after.saturating_sub(clock.mono() - start);
-        let sent = clock.timeout(left, client.remote().send_unanswered(&address, &request)).await;
-        let late = CallError::Timeout { request: "SEND_MESSAGE_V2", address, after };
-        let sent = sent.unwrap_or(Err(late));
-        sent.map_err(failed)
+        client.remote().send_unanswered(&address, &request, left).await.map_err(failed)
     }
 
     async fn attempt(

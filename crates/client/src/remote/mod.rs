@@ -95,8 +95,9 @@ impl Remote {
         request: RequestCode,
         fields: impl FnOnce(&mut FrameWriter<'_>),
         body: &[u8],
+        timeout: Duration,
     ) -> Result<(), CallError> {
-        let sent = self.net.oneway(address, request as i32, fields, body).await;
+        let sent = self.net.oneway(address, request as i32, fields, body, timeout).await;
         sent.map_err(|error| failure(error, request, address))
     }
 }

@@ -63,7 +63,8 @@ impl Remote {
             header.encode(out);
             for_broker(out, queue);
         };
-        self.oneway(address, RequestCode::UpdateConsumerOffset, fields, &[]).await
+        let timeout = limits::CALL_TIMEOUT;
+        self.oneway(address, RequestCode::UpdateConsumerOffset, fields, &[], timeout).await
     }
 
     /// The offset that the next message will get.

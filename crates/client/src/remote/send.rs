@@ -97,9 +97,10 @@ impl Remote {
         &self,
         address: &Arc<str>,
         send: &SendRequest<'_>,
+        timeout: Duration,
     ) -> Result<(), CallError> {
         let fields = |out: &mut FrameWriter<'_>| send.fields(out);
-        self.oneway(address, send.code(), fields, send.body).await
+        self.oneway(address, send.code(), fields, send.body, timeout).await
     }
 
     /// Asks the broker that stored a message to deliver it to the group again, later.

@@ -88,6 +88,25 @@ fn bounds() {
     assert!(poll(&mut calls[0]).is_pending());
 }
 
+/// The side that opened a connection is told when there is no room, in the outbox or for calls, and refused
+/// nothing.
+#[test]
+fn callers_wait_for_room() {
+    let addr = "10.0.0.9:4000".parse().unwrap();
+    let peer = Peer::with_calls(1, addr, addr, 2);
+    assert!(peer.has_room(MAX_OUTBOX_BYTES * 2));
+    assert!(peer.push(vec![0; 100].into()));
+    assert!(!peer.has_room(MAX_OUTBOX_BYTES) && peer.push(vec![0; MAX_OUTBOX_BYTES].into()));
+    peer.drain(&mut Replies::default());
+    (0..MAX_OUTBOX_FRAMES).for_each(|_| assert!(peer.has_room(1) && peer.push(vec![0].into())));
+    assert!(!peer.has_room(0) && peer.push(vec![0].into()));
+    peer.drain(&mut Replies::default());
+    let calls = [peer.call(221, |_| {}, b""), peer.call(221, |_| {}, b"")];
+    assert!(!peer.has_room(0));
+    drop(calls);
+    assert!(peer.has_room(0));
+}
+
 /// Requests of the client set the format in which it is written to.
 #[test]
 fn format_follows_the_client() {
