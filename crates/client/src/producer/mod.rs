@@ -141,7 +141,7 @@ impl Producer {
         envelope: Envelope,
     ) -> Result<Receipt, SendError> {
         message.validate(self.shared.settings.max_message_bytes)?;
-        let prepared = self.prepare(&message, envelope);
+        let prepared = self.prepare(&message, envelope)?;
         let order = message.get(names::SHARDING_KEY);
         let (queue, stored) = self.transmit(message.topic(), order, &prepared).await?;
         Ok(Receipt::new(queue, stored, prepared.unique_key))
@@ -183,7 +183,7 @@ impl Producer {
                 return Err(InvalidMessage::MixedBatch { topic }.into());
             }
             let key = self.unique_key(message);
-            let properties = encode_properties(message, &key);
+            let properties = encode_properties(message, &key)?;
             let properties = properties.as_bytes();
             let record = BatchMessage { flag: message.flags(), body: message.body(), properties };
             wire::batch::append(&mut body, &record);
@@ -214,7 +214,7 @@ impl Producer {
     /// When the message breaks a rule, has no place to go, or cannot be handed to the network in time.
     pub async fn send_oneway(&self, message: Message) -> Result<(), SendError> {
         message.validate(self.shared.settings.max_message_bytes)?;
-        let prepared = self.prepare(&message, Envelope::default());
+        let prepared = self.prepare(&message, Envelope::default())?;
         let topic = message.topic();
         self.transmit_oneway(topic, message.get(names::SHARDING_KEY), &prepared).await
     }
@@ -227,9 +227,10 @@ impl Producer {
         client.tell_departures().await;
     }
 
-    fn prepare(&self, message: &Message, envelope: Envelope) -> Prepared {
+    fn prepare(&self, message: &Message, envelope: Envelope) -> Result<Prepared, InvalidMessage> {
         let settings = &self.shared.settings;
         let unique_key = self.unique_key(message);
+        let properties = encode_properties(message, &unique_key)?;
         let (mut body, mut sys_flag) = (message.body().clone(), 0);
         if body.len() >= settings.compress_from {
             // A body that does not get smaller travels as it is.
@@ -242,15 +243,15 @@ impl Producer {
         if message.get(names::TRANSACTION_PREPARED) == Some("true") {
             sys_flag |= wire::flags::message::PREPARED;
         }
-        Prepared {
-            properties: encode_properties(message, &unique_key),
+        Ok(Prepared {
+            properties,
             body,
             sys_flag,
             flag: message.flags(),
             unique_key,
             kind: if message.is_reply() { SendKind::Reply } else { SendKind::One },
             envelope,
-        }
+        })
     }
 
     /// The key that the message carries already (it is a copy of another), or a new one.
@@ -291,7 +292,9 @@ impl Sending {
     }
 }
 
-fn encode_properties(message: &Message, unique_key: &str) -> String {
+/// The property block of a message, with what every message has. It is longer than what the message was
+/// checked for.
+fn encode_properties(message: &Message, unique_key: &str) -> Result<String, InvalidMessage> {
     let mut block = String::new();
     for (name, value) in message.properties() {
         append_property(&mut block, name, value);
@@ -302,7 +305,10 @@ fn encode_properties(message: &Message, unique_key: &str) -> String {
     if message.get(names::WAIT).is_none() {
         append_property(&mut block, names::WAIT, "true");
     }
-    block
+    if block.len() > limits::PROPERTY_BYTES {
+        return Err(InvalidMessage::PropertiesTooLarge { bytes: block.len() });
+    }
+    Ok(block)
 }
 
 /// Separators of the property block: [`props::NAME_END`] and [`props::VALUE_END`]. Messages were
@@ -310,5 +316,34 @@ fn encode_properties(message: &Message, unique_key: &str) -> String {
 fn append_property(block: &mut String, name: &str, value: &str) {
     for part in [name, "\u{1}", value, "\u{2}"] {
         block.push_str(part);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Properties that only fit without those that every message gets are refused, alone and in a batch.
+    #[tokio::test]
+    async fn properties_are_measured_as_they_are_sent() {
+        let producer = Client::new("127.0.0.1:1").unwrap().producer("g").unwrap();
+        let message = |bytes: usize| Message::new("T", "x").property("p", "v".repeat(bytes));
+        // Three bytes of name and separators, and a unique key and a wish to wait.
+        let added = 3 + "UNIQ_KEY".len() + 32 + 2 + "WAIT".len() + "true".len() + 2;
+        let fits = limits::PROPERTY_BYTES - added;
+        assert!(producer.prepare(&message(fits), Envelope::default()).is_ok());
+        for bytes in [fits + 1, limits::PROPERTY_BYTES - 3] {
+            assert_eq!(message(bytes).validate(1), Ok(()));
+            let batch = producer.send_batch(vec![message(bytes)]).await.map(drop);
+            let one = producer.send(message(bytes)).await.map(drop);
+            for sent in [batch, one, producer.send_oneway(message(bytes)).await] {
+                let Err(SendError::Invalid(InvalidMessage::PropertiesTooLarge { bytes: found })) =
+                    sent
+                else {
+                    panic!("{sent:?}");
+                };
+                assert_eq!(found, bytes + added);
+            }
+        }
     }
 }
