@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use env::Disk;
 use parking_lot::Mutex;
@@ -81,14 +81,21 @@ impl LocalOffsets {
             }
             table.offsets.iter().map(|(queue, offset)| Row::new(queue, *offset)).collect()
         };
-        let temporary = path.with_extension("tmp");
-        let bytes = serde_json::to_vec_pretty(&rows)?;
-        let file = disk.create(&temporary)?;
-        file.set_len(0)?;
-        file.write_at(&bytes, 0)?;
-        file.sync_data()?;
-        disk.rename(&temporary, path)
+        let written = write(disk, path, &rows);
+        // What is not in the file is written next time.
+        self.table.lock().changed |= written.is_err();
+        written
     }
+}
+
+fn write(disk: &Disk, path: &Path, rows: &[Row]) -> io::Result<()> {
+    let temporary = path.with_extension("tmp");
+    let bytes = serde_json::to_vec_pretty(rows)?;
+    let file = disk.create(&temporary)?;
+    file.set_len(0)?;
+    file.write_at(&bytes, 0)?;
+    file.sync_data()?;
+    disk.rename(&temporary, path)
 }
 
 impl Row {
@@ -99,5 +106,26 @@ impl Row {
             queue_id: queue.id,
             offset,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use env::Env;
+
+    use super::*;
+
+    // Offsets that could not be written are written with the next attempt, though they have not changed since.
+    #[test]
+    fn a_failed_write_is_repeated() {
+        let (disk, path) = (Env::sim(1).disk, PathBuf::from("/missing/offsets.json"));
+        let offsets = LocalOffsets::in_file(disk.clone(), path.clone()).unwrap();
+        let queue = MessageQueue::new("T", "b", 0);
+        offsets.set(&queue, 7);
+        assert!(offsets.save().is_err(), "there is no such directory");
+        disk.create_dir_all(Path::new("/missing")).unwrap();
+        offsets.save().unwrap();
+        let again = LocalOffsets::in_file(disk, path).unwrap();
+        assert_eq!(again.get(&queue), Some(7));
     }
 }
