@@ -203,7 +203,7 @@ impl PullConsumer {
     /// When the pull of a queue failed; the queue stays assigned.
     pub async fn poll(&mut self, wait: Duration) -> Result<Option<Vec<Received>>, PullError> {
         let clock = self.client.env().clock.clone();
-        let deadline = clock.mono() + wait;
+        let deadline = clock.mono().saturating_add(wait);
         loop {
             let left = deadline.saturating_sub(clock.mono());
             let Ok(ended) = clock.timeout(left, self.next_ended()).await else { return Ok(None) };

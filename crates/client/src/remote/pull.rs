@@ -47,7 +47,12 @@ impl Remote {
 fn messages(answer: &Answer, request: &PullRequest<'_>) -> Result<Vec<Received>, CallError> {
     // Brokers see to `max_messages`; what they send all the same is taken.
     let decoded = Received::decode_all(request.queue, &answer.body());
-    decoded.map_err(|error| answer.malformed(error))
+    let messages = decoded.map_err(|error| answer.malformed(error))?;
+    // An offset has 63 bits; the next one must be a number too.
+    match messages.iter().map(Received::offset).find(|offset| i64::try_from(*offset).is_err()) {
+        Some(offset) => Err(answer.malformed(format_args!("{offset} is no offset"))),
+        None => Ok(messages),
+    }
 }
 
 fn pull_fields(out: &mut FrameWriter<'_>, request: &PullRequest<'_>) {
