@@ -124,6 +124,11 @@ impl Received {
         self.stored_bytes
     }
 
+    /// Bytes that it takes in memory, about: its body may be inflated.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.stored_bytes.max(self.body.len())
+    }
+
     /// The id of the first message through all retries.
     pub(crate) fn origin_id(&self) -> String {
         let origin = self.property(names::ORIGIN_MESSAGE_ID);
@@ -252,7 +257,17 @@ mod tests {
         assert_eq!((messages[0].tag(), messages[0].message_id().as_str()), (Some("t"), "id"));
         assert_eq!((messages[0].flag(), messages[0].reconsume_times()), (7, 2));
         assert_eq!(messages[1].body(), "squeezed");
+        assert_eq!(messages[0].held_bytes(), messages[0].stored_bytes());
         assert_eq!(messages[1].message_id(), "7F00000100002A9F0000000000000000");
+    }
+
+    // A body that was inflated counts with what it takes then.
+    #[test]
+    fn inflated_bodies_count() {
+        let small = Compression::Zlib.compress(&[0; 100_000], 5);
+        let messages = decode(&[stored(message::COMPRESSED, "T", &small, "")]).unwrap();
+        assert!(messages[0].stored_bytes() < 1_000);
+        assert_eq!(messages[0].held_bytes(), 100_000);
     }
 
     // A redelivered message says where it was sent first.

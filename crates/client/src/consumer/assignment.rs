@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use env::Stop;
+use futures_util::future::join_all;
 
 use crate::consumer::group::{ConsumeFrom, Group, Model};
 use crate::consumer::member::Member;
@@ -116,17 +117,25 @@ impl Member {
     /// Commits what is known of a queue and gives up its lock.
     pub(super) async fn release(&self, one: &Assigned) {
         self.commit_progress(one).await;
-        if self.needs_locks()
-            && let Some(address) = self.client.address_of_master(&one.queue.broker)
-        {
-            let queues = std::slice::from_ref(&one.queue);
-            let remote = self.client.remote();
-            if let Err(error) =
-                remote.unlock(&address, &self.group.name, self.client.id(), queues).await
-            {
-                tracing::debug!(queue = %one.queue, %error, "unlock failed, the lease runs out");
-            }
+        if self.needs_locks() {
+            one.set_released();
+            self.unlock(&one.queue).await;
         }
+    }
+
+    async fn unlock(&self, queue: &MessageQueue) {
+        let Some(address) = self.client.address_of_master(&queue.broker) else { return };
+        let (remote, queues) = (self.client.remote(), std::slice::from_ref(queue));
+        let unlocked = remote.unlock(&address, &self.group.name, self.client.id(), queues).await;
+        if let Err(error) = unlocked {
+            tracing::debug!(%queue, %error, "unlock failed, the lease runs out");
+        }
+    }
+
+    /// Gives up the locks of queues that were not started after all.
+    pub(super) async fn unlock_unstarted(&self) {
+        let queues = std::mem::take(&mut *self.starting.lock());
+        join_all(queues.iter().map(|queue| self.unlock(queue))).await;
     }
 
     async fn add_queues(self: &Arc<Self>, queues: &[MessageQueue], complete: &mut bool) -> usize {
@@ -149,20 +158,31 @@ impl Member {
         let mut locked = None;
         if self.needs_locks() {
             let address = self.master_of(queue)?;
-            let queues = std::slice::from_ref(queue);
-            let remote = self.client.remote();
+            // Until it is assigned. Without an answer it may be locked too.
+            self.starting.lock().insert(queue.clone());
+            let (remote, queues) = (self.client.remote(), std::slice::from_ref(queue));
             let granted = remote.lock(&address, &self.group.name, self.client.id(), queues).await?;
             if !granted.contains(queue) {
+                self.starting.lock().remove(queue);
                 return Ok(false);
             }
             locked = Some(self.clock().mono());
         }
-        let offset = self.start_offset(queue).await?;
+        let offset = match self.start_offset(queue).await {
+            Ok(offset) => offset,
+            Err(error) => {
+                if locked.is_some() {
+                    self.unlock(queue).await;
+                }
+                return Err(error);
+            }
+        };
         let assigned =
             Arc::new(Assigned::new(queue.clone(), offset, Stop::new(self.clock().clone())));
         assigned.set_locked(locked);
         // Listed first, so that a closing member, which stops what is listed, cannot miss it.
         self.assigned.lock().insert(queue.clone(), assigned.clone());
+        self.starting.lock().remove(queue);
         if self.stop.is_stopped() {
             assigned.stop.stop();
         }

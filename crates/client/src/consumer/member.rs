@@ -1,7 +1,7 @@
 //! One member of a consumer group: what it tells the brokers about the queues it reads. Which ones
 //! these are is in [`super::assignment`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -42,6 +42,9 @@ pub(crate) struct Member {
     /// Listener calls that may still start.
     pub(crate) slots: Arc<Semaphore>,
     pub(crate) assigned: Mutex<BTreeMap<MessageQueue, Arc<Assigned>>>,
+    /// Queues whose locks an ordered member may hold though they are not assigned: it is about to start them,
+    /// or could not.
+    pub(crate) starting: Mutex<BTreeSet<MessageQueue>>,
     /// Whether `assigned` is all of this member's share.
     pub(crate) settled: AtomicBool,
     /// Progress of a broadcasting member.
@@ -165,8 +168,13 @@ impl Member {
         for one in self.assigned.lock().values() {
             by_broker.entry(one.queue.broker.clone()).or_default().push(one.clone());
         }
-        for (broker, held) in by_broker {
+        for (broker, mut held) in by_broker {
             let Some(address) = self.client.address_of_master(&broker) else { continue };
+            // Given up while another broker was asked.
+            held.retain(|one| !one.is_released());
+            if held.is_empty() {
+                continue;
+            }
             let queues: Vec<MessageQueue> = held.iter().map(|one| one.queue.clone()).collect();
             let remote = self.client.remote();
             match remote.lock(&address, &self.group.name, self.client.id(), &queues).await {
@@ -276,6 +284,7 @@ impl Member {
             tracing::warn!(group = %self.group.name, "listeners still run, their messages come again");
         }
         join_all(assigned.iter().map(|one| self.release(one))).await;
+        self.unlock_unstarted().await;
         if let Err(error) = self.local.save() {
             tracing::warn!(%error, "local offsets are not saved");
         }

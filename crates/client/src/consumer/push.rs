@@ -174,6 +174,7 @@ impl PushConsumerBuilder {
             stop: Stop::new(env.clock.clone()),
             slots: Arc::new(Semaphore::new(limits::LISTENERS)),
             assigned: Mutex::default(),
+            starting: Mutex::default(),
             settled: AtomicBool::new(false),
             local,
         });

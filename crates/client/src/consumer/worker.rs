@@ -52,6 +52,8 @@ pub(crate) struct Assigned {
     /// When the lock at the broker was last granted, in milliseconds of the monotonic clock;
     /// negative when it is not held. Ordered consumers only.
     locked_ms: AtomicI64,
+    /// The lock is given up, and must not be renewed.
+    released: AtomicBool,
     /// Where an administrator moved the group; [`NONE`] if nowhere. What is pulled and consumed after
     /// that does not count.
     reset_to: AtomicU64,
@@ -74,6 +76,7 @@ impl Assigned {
             committed: AtomicU64::new(NONE),
             unanswered: AtomicBool::new(false),
             locked_ms: AtomicI64::new(-1),
+            released: AtomicBool::new(false),
             reset_to: AtomicU64::new(NONE),
             pulled_ms: AtomicI64::new(0),
             consumed_ms: AtomicI64::new(0),
@@ -141,6 +144,15 @@ impl Assigned {
         if ms >= 0 {
             self.arrived.notify_one();
         }
+    }
+
+    /// Before the lock is given up.
+    pub(crate) fn set_released(&self) {
+        self.released.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_released(&self) -> bool {
+        self.released.load(Ordering::Acquire)
     }
 
     fn is_locked(&self, now: Duration) -> bool {
@@ -242,7 +254,9 @@ async fn pull(
         let pending = assigned.pending.lock();
         (pending.next(), pending.commit_offset())
     };
-    let commit = member.group.model == Model::Clustering && position > 0;
+    // Without its lock the queue may be another member's, which is further on.
+    let is_ours = !member.needs_locks() || assigned.is_locked(member.clock().mono());
+    let commit = member.group.model == Model::Clustering && is_ours && position > 0;
     let request = PullRequest {
         group: &member.group.name,
         queue,
@@ -259,7 +273,7 @@ fn accept(member: &Member, assigned: &Assigned, pulled: Pulled) {
     assigned.pulled_ms.store(member.clock().wall_ms(), Ordering::Relaxed);
     let filter = member.filter(&assigned.queue.topic);
     let wanted = pulled.messages.into_iter().filter(|message| filter.matches(message.tag()));
-    let slots = wanted.map(|message| (message.offset(), message.stored_bytes(), message));
+    let slots = wanted.map(|message| (message.offset(), message.held_bytes(), message));
     let waiting = {
         let mut pending = assigned.pending.lock();
         pending.extend(slots, pulled.next);
@@ -289,8 +303,12 @@ async fn hand_out(member: &Arc<Member>, assigned: &Arc<Assigned>) {
         if assigned.stop.is_stopped() {
             return;
         }
-        assigned.consumed_ms.store(member.clock().wall_ms(), Ordering::Relaxed);
         let batch = assigned.take(member.batch);
+        if batch.is_empty() {
+            // The queue begins anew at another offset.
+            continue;
+        }
+        assigned.consumed_ms.store(member.clock().wall_ms(), Ordering::Relaxed);
         let (member, assigned, handler) = (member.clone(), assigned.clone(), handler.clone());
         member.client.clone().spawn("consume", async move {
             let outcome = listener::call(&handler, batch.clone(), Consumed::Later).await;
@@ -333,10 +351,9 @@ async fn finish(
 
 async fn hand_out_in_order(member: &Arc<Member>, assigned: &Arc<Assigned>) {
     let Listener::Ordered(handler) = &member.listener else { return };
-    let needs_lock = member.group.model == Model::Clustering;
+    let is_ours = || !member.needs_locks() || assigned.is_locked(member.clock().mono());
     loop {
-        let may = !needs_lock || assigned.is_locked(member.clock().mono());
-        if !may || !assigned.pending.lock().has_waiting() {
+        if !is_ours() || !assigned.pending.lock().has_waiting() {
             // A renewed lock notifies too.
             assigned.arrived.notified().await;
             continue;
@@ -348,8 +365,15 @@ async fn hand_out_in_order(member: &Arc<Member>, assigned: &Arc<Assigned>) {
         if assigned.stop.is_stopped() {
             return;
         }
-        assigned.consumed_ms.store(member.clock().wall_ms(), Ordering::Relaxed);
+        // Either wait may have been long: the lock may be lost, or the queue begin anew at another offset.
+        if !is_ours() {
+            continue;
+        }
         let batch = assigned.take(member.batch);
+        if batch.is_empty() {
+            continue;
+        }
+        assigned.consumed_ms.store(member.clock().wall_ms(), Ordering::Relaxed);
         let (task_member, task_assigned) = (member.clone(), assigned.clone());
         let handler = handler.clone();
         let task = member.client.spawn("consume", async move {

@@ -3,6 +3,7 @@
 
 mod administered;
 mod asked;
+mod consuming;
 mod leaving;
 mod names;
 mod server;
