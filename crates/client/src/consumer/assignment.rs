@@ -11,10 +11,11 @@ use std::sync::atomic::Ordering;
 use env::Stop;
 use futures_util::future::join_all;
 
+use crate::consumer::assigned::Assigned;
 use crate::consumer::group::{ConsumeFrom, Group, Model};
 use crate::consumer::member::Member;
 use crate::consumer::rebalance;
-use crate::consumer::worker::{self, Assigned};
+use crate::consumer::worker;
 use crate::error::OffsetError;
 use crate::queue::MessageQueue;
 use crate::route::Route;

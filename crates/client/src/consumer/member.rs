@@ -11,12 +11,12 @@ use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use wire::body::ProcessQueueInfo;
 
+use crate::consumer::assigned::Assigned;
 use crate::consumer::group::{Group, Model};
 use crate::consumer::listener::{self, Consumed, Listener, Ordered};
 use crate::consumer::local_offsets::LocalOffsets;
 use crate::consumer::rebalance::Strategy;
 use crate::consumer::subscription::TagFilter;
-use crate::consumer::worker::Assigned;
 use crate::error::{OffsetError, SendError};
 use crate::instance::Client;
 use crate::limits;

@@ -1,5 +1,6 @@
 //! Consumers: messages are pushed to a listener, or pulled by the application.
 
+mod assigned;
 mod assignment;
 pub(crate) mod group;
 mod listener;
