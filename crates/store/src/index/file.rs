@@ -242,11 +242,13 @@ impl IndexFile {
         if item.physical < self.head.end_offset {
             return Ok(());
         }
+        // A damaged record may say anything; a file that begins at 0 or before counts as one that has lost its header.
+        let stored_ms = item.store_timestamp.max(1);
         if self.head.next == 1 && self.head.begin_ms == 0 {
-            self.head.begin_ms = item.store_timestamp;
+            self.head.begin_ms = stored_ms;
             self.head.begin_offset = item.physical;
         }
-        let seconds = item.store_timestamp.saturating_sub(self.head.begin_ms).max(0) / 1000;
+        let seconds = stored_ms.saturating_sub(self.head.begin_ms).max(0) / 1000;
         let slot = self.slots.of(item.hash);
         let file = self.file.keep()?;
         let before = self.slots.get(slot, &file)?;
@@ -264,7 +266,7 @@ impl IndexFile {
         self.head.next += 1;
         // Later than the file before, to whose end its times are tied: by that the reference knows after a
         // crash that it has to make this file again, whose slots are in memory only.
-        self.head.end_ms = item.store_timestamp.max(self.head.begin_ms + 1);
+        self.head.end_ms = stored_ms.max(self.head.begin_ms.saturating_add(1));
         self.head.end_offset = item.physical;
         self.changed = true;
         if self.buffered.len() >= 1 << 20 { self.flush() } else { Ok(()) }
