@@ -97,7 +97,7 @@ impl<'a> Losses<'a> {
             let Some(next) = behind.iter().map(|reader| reader.next).min() else { continue };
             let start = min.max(next);
             // Most readers are near the end of their queue: one unit says so.
-            let gone = |unit: crate::queue::Unit| unit.is_blank() || unit.physical < self.log_end;
+            let gone = |unit: crate::queue::Unit| unit.physical < self.log_end;
             // What cannot be looked up counts as lost, and does not keep the rest from being cleaned up.
             let end = queue.partition(start, max, gone).unwrap_or_else(|error| {
                 let (topic, queue) = (queue.topic(), queue.id());

@@ -104,8 +104,7 @@ impl Queue {
         // What can be seen has its unit; an offset that was just assigned may have none yet.
         let end = self.max_offset();
         let start = self.first().max(self.min_offset());
-        let gone = |unit: Unit| unit.is_blank() || unit.physical < log_min;
-        let min = self.partition(start, end, gone)?;
+        let min = self.partition(start, end, |unit| unit.physical < log_min)?;
         // A topic may be deleted at the same time, which makes it higher.
         self.min.fetch_max(min, Ordering::AcqRel);
         Ok(())
@@ -119,8 +118,9 @@ impl Queue {
         self.files.first().unwrap_or(base)
     }
 
-    /// The first offset in `start..end` whose unit is not `before`, by bisection; `end` if all are.
-    /// Reads the device where needed.
+    /// The first offset in `start..end` whose unit is not `before`, by bisection; `end` if all are. Blank and
+    /// missing units are passed over: those behind damage say nothing of the units before them. Reads the device
+    /// where needed.
     pub(crate) fn partition(
         &self,
         start: u64,
@@ -131,16 +131,33 @@ impl Queue {
         while low < high {
             // The first probe is the start: mostly nothing has to be skipped.
             let middle = if low == start && high == end { low } else { low + (high - low) / 2 };
-            let mut unit = SmallVec::new();
-            self.units(middle, 1, true, &mut unit)?;
-            match unit.first() {
-                Some(unit) if before(*unit) => low = middle + 1,
-                Some(_) => high = middle,
-                // A hole: everything up to it is unreachable.
-                None => low = middle + 1,
+            match self.first_real(middle, high)? {
+                Some((at, unit)) if before(unit) => low = at + 1,
+                Some(_) | None => high = middle,
             }
         }
-        Ok(low)
+        Ok(self.first_real(low, end)?.map_or(end, |(at, _)| at))
+    }
+
+    /// The first unit in `start..end` that stands for a message, and its offset.
+    fn first_real(&self, start: u64, end: u64) -> io::Result<Option<(u64, Unit)>> {
+        const CHUNK: u64 = 64;
+        let mut at = start;
+        while at < end {
+            let mut units: SmallVec<[Unit; CHUNK as usize]> = SmallVec::new();
+            self.units(at, CHUNK.min(end - at) as usize, true, &mut units)?;
+            if let Some(real) = units.iter().position(|unit| !unit.is_blank()) {
+                return Ok(Some((at + real as u64, units[real])));
+            }
+            let file_units = self.shared.files.file_units;
+            // Without a unit here there is none up to the next file.
+            at = if units.is_empty() {
+                at - at % file_units + file_units
+            } else {
+                at + units.len() as u64
+            };
+        }
+        Ok(None)
     }
 
     /// Deletes files whose units are all `gone`, of those that are in files: what the newest file lacks is in

@@ -72,6 +72,45 @@ fn the_file_of_entries_in_memory_stays() {
     assert_eq!(bodies(&store, &queue, 0).len(), 12);
 }
 
+/// Where the messages from some place in the log on begin in a queue is found around entries that damage has made
+/// blank and files that are missing, wherever they are.
+#[test]
+fn blanks_hide_no_messages_before_them() {
+    const BLANK: [u8; 20] = [0, 0, 0, 0, 0, 0, 0, 0, 127, 255, 255, 255, 0, 0, 0, 0, 0, 0, 0, 0];
+    let env = Env::fault(9, FaultPlan::default());
+    let store = Store::open(env.clone(), StoreSettings::test_min("/s")).unwrap();
+    let queue = store.queue("a", 0);
+    let sent: Vec<u64> = (0..32).map(|_| send(&store, &queue, b"x").1).collect();
+    store.inner.write_derived().unwrap();
+    let check = |hole: std::ops::Range<usize>| {
+        let left = |at: &usize| !hole.contains(at);
+        for from in sent.iter().copied().chain([u64::MAX]) {
+            let first = (0..32).filter(left).find(|at| sent[*at] >= from).unwrap_or(32);
+            let found = queue.partition(0, 32, |unit| unit.physical < from).unwrap();
+            assert_eq!(found, first as u64, "from {from}, hole {hole:?}");
+        }
+    };
+    for hole in (0..32).flat_map(|start| [1, 3, 9].map(|len| start..(start + len).min(32))) {
+        let file = |at: usize| env.disk.open(&queue.files.path(at as u64 / 8 * 8)).unwrap();
+        let units: Vec<[u8; 20]> = hole
+            .clone()
+            .map(|at| {
+                let mut unit = [0; 20];
+                file(at).read_exact_at(&mut unit, at as u64 % 8 * 20).unwrap();
+                file(at).write_at(&BLANK, at as u64 % 8 * 20).unwrap();
+                unit
+            })
+            .collect();
+        check(hole.clone());
+        for (at, unit) in hole.zip(units) {
+            file(at).write_at(&unit, at as u64 % 8 * 20).unwrap();
+        }
+    }
+    queue.files.close();
+    env.disk.remove(&queue.files.path(8)).unwrap();
+    check(8..16);
+}
+
 /// The end of a queue that has been raised, as by the deletion of its topic, is not lowered by what was appended
 /// before and is synced only now.
 #[test]
