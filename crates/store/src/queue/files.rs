@@ -203,6 +203,12 @@ impl Files {
         self.shared.open.fetch_sub(closed, Ordering::Relaxed);
     }
 
+    /// The first unit of the first file behind the one that would hold unit `index`.
+    pub(crate) fn next(&self, index: u64) -> io::Result<Option<u64>> {
+        let mut files = list(&self.shared.disk, &self.dir)?.into_iter();
+        Ok(files.find(|file| *file > index && *file == self.file_of(*file)))
+    }
+
     /// Makes everything written survive a power cut.
     pub(crate) fn sync(&self) -> io::Result<()> {
         let unsynced = std::mem::take(&mut self.state.lock().unsynced);

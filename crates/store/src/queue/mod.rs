@@ -145,16 +145,16 @@ impl Queue {
         let mut at = start;
         while at < end {
             let mut units: SmallVec<[Unit; CHUNK as usize]> = SmallVec::new();
-            self.units(at, CHUNK.min(end - at) as usize, true, &mut units)?;
+            let read = self.units(at, CHUNK.min(end - at) as usize, true, &mut units)?;
             if let Some(real) = units.iter().position(|unit| !unit.is_blank()) {
                 return Ok(Some((at + real as u64, units[real])));
             }
-            let file_units = self.shared.files.file_units;
-            // Without a unit here there is none up to the next file.
-            at = if units.is_empty() {
-                at - at % file_units + file_units
-            } else {
-                at + units.len() as u64
+            at = match read {
+                // Without a unit here there is none up to the next file; behind the last are those in memory.
+                Read::Missing | Read::Units(0) => {
+                    self.files.next(at)?.unwrap_or_else(|| self.tail.lock().base).max(at + 1)
+                }
+                Read::Units(_) | Read::Cold => at + units.len() as u64,
             };
         }
         Ok(None)
