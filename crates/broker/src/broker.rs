@@ -326,22 +326,13 @@ impl Broker {
 }
 
 /// Answers how something else ended.
-fn answer_after(
+pub(crate) fn answer_after(
     done: impl Future<Output = Result<(), Refusal>> + Send + 'static,
     frame: &Frame<'_>,
     out: &mut Replies,
 ) {
     let to = (!frame.is_oneway()).then(|| frame.reply_to());
-    out.later(Box::pin(async move {
-        let done = done.await;
-        let mut out = Replies::default();
-        match (to, done) {
-            (None, _) => {}
-            (Some(to), Ok(())) => reply::ok_to(&mut out, to),
-            (Some(to), Err(refusal)) => reply::refuse_to(&mut out, to, &refusal),
-        }
-        out
-    }));
+    out.later(Box::pin(async move { reply::outcome(to, done.await.map(|()| Vec::new())) }));
 }
 
 /// Who consumes a queue, for the store: it says who loses what before it deletes messages. Delayed delivery

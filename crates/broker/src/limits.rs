@@ -1,7 +1,11 @@
 //! Every limit of the broker's own tables, in one place.
 
+use std::time::Duration;
+
 /// Bytes of the locks of queues, over all groups; beyond it none is granted and consumers wait.
 pub const LOCK_BYTES: usize = 64 << 20;
+/// Least time between two looks at all locks for expired ones, when there is no room: one takes some milliseconds.
+pub const FORGET_LOCKS: Duration = Duration::from_secs(1);
 /// Bytes that a lock takes besides its texts, about.
 pub const LOCK: usize = 192;
 /// Topics in the table; a creation beyond it is refused.

@@ -25,6 +25,8 @@ struct Table {
     groups: HashMap<String, HashMap<MessageQueue, Lock>>,
     /// What the locks take, about.
     bytes: usize,
+    /// When expired locks were last forgotten.
+    forgotten: Option<Duration>,
 }
 
 struct Lock {
@@ -51,7 +53,9 @@ impl QueueLocks {
     ) -> Vec<MessageQueue> {
         let mut table = self.table.lock();
         let wanted: usize = queues.iter().map(|queue| size(group, queue, client_id)).sum();
-        if table.bytes.saturating_add(wanted) > limits::LOCK_BYTES {
+        if table.bytes.saturating_add(wanted) > limits::LOCK_BYTES
+            && table.forgotten.is_none_or(|last| now >= last + limits::FORGET_LOCKS)
+        {
             table.forget_expired(now);
         }
         queues.iter().filter(|queue| table.lock(group, client_id, queue, now)).cloned().collect()
@@ -60,7 +64,7 @@ impl QueueLocks {
     /// Frees those of `queues` that `client_id` owns; others stay as they are.
     pub fn unlock(&self, group: &str, client_id: &str, queues: &[MessageQueue]) {
         let mut table = self.table.lock();
-        let Table { groups, bytes } = &mut *table;
+        let Table { groups, bytes, .. } = &mut *table;
         let Some(locks) = groups.get_mut(group) else { return };
         for queue in queues {
             if locks.get(queue).is_some_and(|lock| lock.client_id == client_id) {
@@ -112,6 +116,7 @@ impl Table {
             !locks.is_empty()
         });
         self.bytes = left;
+        self.forgotten = Some(now);
     }
 }
 

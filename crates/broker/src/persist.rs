@@ -103,9 +103,10 @@ pub(crate) fn run(broker: &Broker, woken: &Receiver<()>, stop: &Stop) {
 /// Writes every file that changed; the table that could not be.
 pub(crate) fn save_all(broker: &Broker) -> Option<&'static str> {
     broker.live.save();
+    let failed = save_tables(broker);
     save_offsets(broker);
     save_delay(broker);
-    save_tables(broker)
+    failed
 }
 
 /// Writes topics and groups; the one that could not be.

@@ -9,6 +9,7 @@ use wire::header::{
 use wire::{Frame, Replies};
 
 use crate::attribute::{self, Of};
+use crate::broker::answer_after;
 use crate::handle::lists;
 use crate::page::Page;
 use crate::reply::{self, Refusal};
@@ -74,21 +75,15 @@ pub(crate) fn delete_topic(
     }
     let name = name.into_owned();
     let deleted = broker.store.background(move |store| store.delete_topic(&name))?;
-    let (announced, to) = (broker.announced(), (!frame.is_oneway()).then(|| frame.reply_to()));
-    out.later(Box::pin(async move {
+    let announced = broker.announced();
+    let done = async move {
         let deleted = match deleted.await {
             Some(deleted) => deleted.map_err(Refusal::Disk),
             None => Err(ReadError::Closed.into()),
         };
-        let done = deleted.and(announced.await);
-        let mut out = Replies::default();
-        match (to, done) {
-            (None, _) => {}
-            (Some(to), Ok(())) => reply::ok_to(&mut out, to),
-            (Some(to), Err(refusal)) => reply::refuse_to(&mut out, to, &refusal),
-        }
-        out
-    }));
+        deleted.and(announced.await)
+    };
+    answer_after(done, frame, out);
     Ok(())
 }
 

@@ -16,7 +16,7 @@ use smallvec::SmallVec;
 
 use super::unit::{UNIT, Unit};
 use crate::limits;
-use crate::segment::file_name;
+use crate::segment::{file_name, is_file_name};
 
 /// What the files of all queues have in common.
 #[derive(Debug)]
@@ -316,7 +316,7 @@ pub(crate) fn list_with_len(disk: &Disk, dir: &Path) -> io::Result<Vec<(u64, u64
         return Ok(Vec::new());
     }
     let mut files = disk.list(dir)?;
-    files.retain(|entry| !entry.is_dir && entry.name.len() == 20);
+    files.retain(|entry| !entry.is_dir && is_file_name(&entry.name));
     let first = |name: &str| name.parse().ok().map(|byte: u64| byte / UNIT);
     Ok(files.iter().filter_map(|entry| Some((first(&entry.name)?, entry.len))).collect())
 }
