@@ -181,7 +181,9 @@ impl Client {
             if link.peer.oneway(code, fields, body) {
                 return Ok(());
             }
-            Err(CallError::Peer { addr: addr.to_owned(), source: PeerError::Closed })
+            // Another caller may have taken the room.
+            let source = if link.peer.is_closed() { PeerError::Closed } else { PeerError::Full };
+            Err(CallError::Peer { addr: addr.to_owned(), source })
         };
         let timed_out = |_| Err(CallError::Timeout { addr: addr.to_owned(), timeout });
         self.0.connections.env.clock.timeout(timeout, sent).await.unwrap_or_else(timed_out)

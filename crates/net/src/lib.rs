@@ -6,8 +6,8 @@
 //! allocated, scheduled or copied per frame, and an idle connection holds no buffer.
 //!
 //! Invariants: a peer that does not read is not read from, unless it answers what this side asked;
-//! what waits for it is bounded; a connection ends on the first bytes that are no frame, and its [`wire::Call`] hears of the end of
-//! each connection that it saw frames of, once.
+//! what waits for it is bounded; a connection ends on the first bytes that are no frame, and its
+//! [`wire::Call`] hears of the end of each connection that it saw frames of, once.
 //!
 //! Absent: request codes (the frames are opaque but for their bounds), TLS, retries.
 //!
