@@ -25,18 +25,26 @@ func (s *inTurn) Select(_ *primitive.Message, queues []*primitive.MessageQueue,
 
 // Sends count messages (send=sync|async|oneway|batch|ordered), then receives as many distinct ones
 // as expect says with a push consumer (consume=concurrently|orderly).
+//
+// The producer stays until they are there: this library asks for an answer also where it sends one
+// way, and the system drops what it has not transmitted yet of a closed connection on which an answer
+// comes.
 func roundtrip(r *run) error {
-	if err := send(r); err != nil {
+	if r.number("count", 0) == 0 {
+		return consume(r)
+	}
+	sender, err := send(r)
+	if err != nil {
 		return err
 	}
-	return consume(r)
+	if err := consume(r); err != nil {
+		return err
+	}
+	return sender.Shutdown()
 }
 
-func send(r *run) error {
+func send(r *run) (rocketmq.Producer, error) {
 	count := r.number("count", 0)
-	if count == 0 {
-		return nil
-	}
 	tags := strings.Split(r.text("tags", "TagA"), ",")
 	var messages []*primitive.Message
 	for i := 0; i < count; i++ {
@@ -53,12 +61,9 @@ func send(r *run) error {
 	}
 	started, err := r.producer(options...)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := sendAll(r, started, messages); err != nil {
-		return err
-	}
-	return started.Shutdown()
+	return started, sendAll(r, started, messages)
 }
 
 func sendAll(r *run, started rocketmq.Producer, messages []*primitive.Message) error {

@@ -11,6 +11,9 @@
 //! read from even then, as both ends would wait for each other otherwise. A handler that has answered
 //! much may leave the rest of its frames; it gets them again when the answers are written.
 //!
+//! A client that leaves without reading its answers resets the connection: a write fails while requests it
+//! sent before are still to be read. These are handled all the same, and only their answers are dropped.
+//!
 //! What a connection holds is counted in the pools of [`env::Memory`]. A frame that is not whole yet and
 //! finds no room there is refused by its header, and its body is dropped as it comes.
 
@@ -84,6 +87,7 @@ pub(crate) fn spawn(
         needed: 0,
         backlog: false,
         unsent: Replies::default(),
+        unheard: false,
         parked: None,
         skip: 0,
         held: Held::new(&connections.env.memory),
@@ -108,6 +112,8 @@ struct Conn {
     backlog: bool,
     /// What an unfinished write left; nothing most of the time.
     unsent: Replies,
+    /// A write failed, so nobody reads the answers; what the peer sent before is still handled.
+    unheard: bool,
     /// Answers that are waited for.
     parked: Option<FuturesUnordered<Parked>>,
     /// Bytes still to come of a frame that was refused.
@@ -455,6 +461,10 @@ impl Conn {
     /// Writes as much as the socket takes.
     fn write(&mut self, replies: &mut Replies, cx: &mut Context<'_>) -> Result<(), End> {
         while !replies.is_empty() {
+            if self.unheard {
+                replies.advance(replies.len());
+                break;
+            }
             let mut slices = [IoSlice::new(&[]); limits::WRITE_SLICES];
             let used = replies.io_slices(&mut slices);
             let socket = Pin::new(&mut self.socket);
@@ -463,7 +473,14 @@ impl Conn {
                 many => socket.poll_write_vectored(cx, many),
             };
             let Poll::Ready(written) = written else { return Ok(()) };
-            let count = written?;
+            let count = match written {
+                Ok(count) => count,
+                Err(_) if self.link.is_none() => {
+                    self.unheard = true;
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
             replies.advance(count);
             self.connections.metrics.writes.add(1);
             self.connections.metrics.bytes_out.add(count as u64);

@@ -8,7 +8,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use apogee_net::Limits;
+use bytes::BytesMut;
 use common::{ECHO, PARK, PUSH, Setup, large, request, until};
+use wire::frame::Head;
+use wire::{Format, FrameWriter};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_frames_of_a_read_are_answered_in_order() {
@@ -111,6 +114,27 @@ async fn pushes_reach_an_idle_peer() {
     drop(raw);
     setup.disconnects(1).await;
     assert!(!peer.oneway(42, |_| {}, b""));
+}
+
+#[tokio::test]
+async fn what_was_sent_before_a_reset_is_handled() {
+    // Shows that the requests of a client that leaves without reading its answers, which resets the
+    // connection under a write, are all handled: it may have sent them for no answer.
+    let setup = Setup::new(Limits::default()).await;
+    let mut raw = setup.connect().await;
+    raw.send(&large(0, 64 << 20)).await;
+    // From now on the server waits for room to write, and does not read.
+    until(|| setup.server.metrics().bytes_out.get() > 0).await;
+    // As much as the server's side of the socket takes at once: a reset drops the rest.
+    let mut all = BytesMut::new();
+    for opaque in 1..=60 {
+        all.extend_from_slice(&request(ECHO, opaque, &[b'x'; 100]));
+        FrameWriter::begin(&mut all, &Head::oneway(ECHO, Format::Json)).finish(&[b'x'; 100]);
+    }
+    raw.send(&all).await;
+    drop(raw);
+    setup.disconnects(1).await;
+    assert_eq!(setup.handler.oneways.load(Ordering::SeqCst), 60);
 }
 
 #[tokio::test]
