@@ -34,6 +34,7 @@ pub(crate) fn run(arguments: ServerArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     logging::start(config.server.log_format)?;
+    env::limits::allow_huge_pages(false);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(env::limits::cores().max(2))
         .thread_name("apogee-net")
@@ -100,6 +101,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     env.tasks.spawn("log-watch", logging::watch(env.clone(), env.tasks.stop_token()));
     let ended = async {
         node.start(config).await?;
+        env::limits::allow_huge_pages(true);
         node.wait(signals).await
     };
     let ended = ended.await;
