@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::Guard;
 use bytes::Bytes;
@@ -312,9 +313,9 @@ impl Broker {
     }
 
     /// Counts what is stored now: since the start, for the page of metrics, and over time, for tools.
-    pub(crate) fn count_stored(&self, appended: &Appended, arriving: &mut Arriving) {
+    pub(crate) fn count_stored(&self, appended: &Appended, arriving: &mut Arriving, now: Duration) {
         arriving.count();
-        self.stats.stored(appended, self.env.clock.mono());
+        self.stats.stored(appended, now);
     }
 
     pub(crate) fn recycle(&self, pass: Pass) {

@@ -222,7 +222,7 @@ async fn append(broker: &Broker, slices: &[Bytes]) -> Result<(), Refusal> {
         let (messages, bytes) = (batch.len(), batch.bytes());
         // Progress must not outlive what it stands for.
         let appended = broker.store.append(batch).await?;
-        broker.count_stored(&appended, &mut arriving);
+        broker.count_stored(&appended, &mut arriving, broker.env.clock.mono());
         broker.metrics.delivered(messages, bytes);
         broker.stored(appended.end).await?;
     }

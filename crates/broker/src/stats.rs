@@ -24,8 +24,9 @@ const PERIOD: Duration = Duration::from_secs(1);
 const WINDOWS: [usize; 3] = [10, 60, 600];
 const DAY_MS: i64 = 86_400_000;
 
-/// The counters.
+/// The counters. Every read of a connection adds to them, so nothing else lies beside them.
 #[derive(Default)]
+#[repr(align(64))]
 pub struct Stats {
     sent: AtomicU64,
     refused: AtomicU64,

@@ -26,12 +26,15 @@ impl<const N: usize> Bounds<N> {
 }
 
 /// A distribution that any thread adds to. The count is the sum of the buckets, so the two always agree.
+///
+/// It has cache lines of its own, and an addition to one of the first buckets touches one of them.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub struct Histogram<const N: usize> {
     bounds: &'static Bounds<N>,
+    sum: AtomicU64,
     buckets: [AtomicU64; N],
     beyond: AtomicU64,
-    sum: AtomicU64,
 }
 
 impl<const N: usize> Histogram<N> {
@@ -39,7 +42,7 @@ impl<const N: usize> Histogram<N> {
     #[must_use]
     pub fn new(bounds: &'static Bounds<N>) -> Self {
         let buckets = std::array::from_fn(|_| AtomicU64::new(0));
-        Self { bounds, buckets, beyond: AtomicU64::new(0), sum: AtomicU64::new(0) }
+        Self { bounds, sum: AtomicU64::new(0), buckets, beyond: AtomicU64::new(0) }
     }
 
     /// Records one value.

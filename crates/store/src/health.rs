@@ -87,8 +87,9 @@ impl Health {
     }
 }
 
-/// How far the log has got; all are log offsets.
+/// How far the log has got; all are log offsets. Every append writes them, so nothing else lies beside them.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(crate) struct Marks {
     appended: AtomicU64,
     durable: AtomicU64,

@@ -310,24 +310,29 @@ fn answer(
             return;
         }
     };
+    let now = broker.env.clock.mono();
     broker.stats.sent(counted);
-    broker.count_stored(&appended, &mut pass.arriving);
+    broker.count_stored(&appended, &mut pass.arriving, now);
     let waits = broker.syncs() && pass.sends.iter().any(|send| send.waits);
     let mut durable = broker.store.durable(appended.end);
     let flushed = if waits { (&mut durable).now_or_never() } else { Some(Durability::Durable) };
     let Some(flushed) = flushed else {
+        note_answers(broker, &pass, Answered::Hasty, code::SUCCESS, now);
         write_answers(broker, &pass, &appended, out, Answered::Hasty, code::SUCCESS);
         let broker = broker.clone();
         let later = async move {
             let mut out = Replies::default();
             let code = flush_code(durable.await);
+            note_answers(&broker, &pass, Answered::Waiting, code, broker.env.clock.mono());
             write_answers(&broker, &pass, &appended, &mut out, Answered::Waiting, code);
             out
         };
         out.later_holding(bytes, Box::pin(later));
         return;
     };
-    write_answers(broker, &pass, &appended, out, Answered::All, flush_code(flushed));
+    let code = flush_code(flushed);
+    note_answers(broker, &pass, Answered::All, code, now);
+    write_answers(broker, &pass, &appended, out, Answered::All, code);
     pass.sends.clear();
     pass.batch = appended.into_batch();
     broker.recycle(pass);
@@ -339,7 +344,7 @@ fn refuse(broker: &Broker, mut pass: Pass, refusal: &Refusal, out: &mut Replies)
     pass.arriving.forget();
     let waiting = pass.sends.iter().filter_map(|send| send.to);
     waiting.for_each(|to| reply::refuse_to(out, to, refusal));
-    note_answers(broker, &pass, Answered::All, refusal.code());
+    note_answers(broker, &pass, Answered::All, refusal.code(), broker.env.clock.mono());
     pass.sends.clear();
     broker.recycle(pass);
 }
@@ -365,8 +370,8 @@ impl Answered {
 }
 
 /// Counts how long sends took, those of one kind at once: all of them were taken up with the same read.
-fn note_answers(broker: &Broker, pass: &Pass, which: Answered, code: i32) {
-    let took = broker.env.clock.mono().saturating_sub(pass.started);
+fn note_answers(broker: &Broker, pass: &Pass, which: Answered, code: i32, now: Duration) {
+    let took = now.saturating_sub(pass.started);
     let same = |one: &Staged, other: &Staged| {
         (one.code, one.to.is_none(), one.waits) == (other.code, other.to.is_none(), other.waits)
     };
@@ -393,7 +398,6 @@ fn write_answers(
     which: Answered,
     code: i32,
 ) {
-    note_answers(broker, pass, which, code);
     let mut offsets = appended.offsets();
     let settings = broker.settings();
     for send in &pass.sends {

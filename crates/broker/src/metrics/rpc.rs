@@ -32,24 +32,27 @@ pub(crate) struct Answered {
 /// The dense numbers of the codes that there are: label by number, number by code. Number 0 is everything else.
 struct Numbers {
     names: Vec<String>,
-    /// Codes in order, with their numbers.
-    codes: Vec<(i32, usize)>,
+    /// Numbers by code, up to the highest.
+    codes: Vec<u16>,
 }
 
 impl Numbers {
     fn new(codes: impl Iterator<Item = (i32, &'static str)>) -> Numbers {
         let mut numbers = Numbers { names: vec![OTHER.to_owned()], codes: Vec::new() };
         for (code, name) in codes {
-            numbers.codes.push((code, numbers.names.len()));
+            let code = usize::try_from(code).expect("codes of the reference are not negative");
+            if numbers.codes.len() <= code {
+                numbers.codes.resize(code + 1, 0);
+            }
+            numbers.codes[code] = u16::try_from(numbers.names.len()).expect("they are few");
             numbers.names.push(name.to_ascii_lowercase());
         }
-        numbers.codes.sort_unstable();
         numbers
     }
 
     fn of(&self, code: i32) -> usize {
-        let found = self.codes.binary_search_by_key(&code, |(code, _)| *code);
-        found.map_or(0, |at| self.codes[at].1)
+        let number = usize::try_from(code).ok().and_then(|code| self.codes.get(code));
+        number.map_or(0, |number| usize::from(*number))
     }
 }
 
