@@ -34,13 +34,32 @@ pub fn open_files() -> u64 {
     limit.current.unwrap_or(u64::MAX)
 }
 
-/// Whether this process's memory may come in huge pages, of 2 MiB, which the allocator asks for. They make large
-/// buffers faster, and are a waste for the few KiB that each thread needs from the start: with this off, what is
-/// touched first comes in small ones, and stays.
+/// While it lives, this process's memory comes in small pages; what was set before applies again afterwards.
+///
+/// The allocator asks for huge ones, of 2 MiB. They make large buffers faster, and are a waste for the few KiB that
+/// each thread needs from the start: what is touched first in small pages stays in them.
 ///
 /// Where the system knows no such switch, nothing happens.
-pub fn allow_huge_pages(allow: bool) {
-    let _ = rustix::thread::disable_transparent_huge_pages(!allow);
+#[derive(Debug)]
+pub struct SmallPages {
+    /// Whether whoever started this process wants none but small ones.
+    always: bool,
+}
+
+impl SmallPages {
+    /// From now on.
+    #[must_use]
+    pub fn hold() -> SmallPages {
+        let always = rustix::thread::transparent_huge_pages_are_disabled().unwrap_or(false);
+        let _ = rustix::thread::disable_transparent_huge_pages(true);
+        SmallPages { always }
+    }
+}
+
+impl Drop for SmallPages {
+    fn drop(&mut self) {
+        let _ = rustix::thread::disable_transparent_huge_pages(self.always);
+    }
 }
 
 fn memory_limit_in(root: &Path) -> u64 {
@@ -84,18 +103,19 @@ mod tests {
 
     const GIB: u64 = 1 << 30;
 
-    /// Shows that huge pages are switched off and on again, as the system tells it.
+    /// Shows that huge pages are off for a while, as the system tells it, and that a process that was started
+    /// without them stays without.
     #[test]
-    fn huge_pages_are_switched() {
-        let told = || {
-            let status = std::fs::read_to_string("/proc/self/status").unwrap();
-            status.lines().find_map(|line| line.strip_prefix("THP_enabled:")).map(str::to_owned)
-        };
-        let Some(before) = told() else { return };
-        allow_huge_pages(false);
-        assert_eq!(told().as_deref(), Some("\t0"));
-        allow_huge_pages(true);
-        assert_eq!(told(), Some(before));
+    fn small_pages_end_as_they_began() {
+        let disable = |off| rustix::thread::disable_transparent_huge_pages(off).unwrap();
+        let disabled = || rustix::thread::transparent_huge_pages_are_disabled().unwrap();
+        for before in [true, false] {
+            disable(before);
+            let small = SmallPages::hold();
+            assert!(disabled());
+            drop(small);
+            assert_eq!(disabled(), before);
+        }
     }
 
     /// The limit on a machine of 4 GiB with these files.

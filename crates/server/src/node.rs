@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use broker::{Broker, BrokerSettings, MetricsExporter};
+use env::limits::SmallPages;
 use env::settings::{SettingsFile, Value};
 use env::{Env, Memory, Tasks};
 use namesrv::{BrokerHere, ByNetwork, Namesrv, NamesrvSettings};
@@ -34,14 +35,14 @@ pub(crate) fn run(arguments: ServerArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     logging::start(config.server.log_format)?;
-    env::limits::allow_huge_pages(false);
+    let small_pages = SmallPages::hold();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(env::limits::cores().max(2))
         .thread_name("apogee-net")
         .enable_all()
         .build()
         .context("cannot start the network threads")?;
-    runtime.block_on(serve(config))?;
+    runtime.block_on(serve(config, small_pages))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -69,7 +70,8 @@ struct Node {
     namesrv_list: String,
 }
 
-async fn serve(config: Config) -> anyhow::Result<()> {
+/// Starts everything, with small pages, and runs it to the end.
+async fn serve(config: Config, small_pages: SmallPages) -> anyhow::Result<()> {
     for warning in &config.loaded.warnings {
         tracing::warn!("{warning}");
     }
@@ -101,7 +103,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     env.tasks.spawn("log-watch", logging::watch(env.clone(), env.tasks.stop_token()));
     let ended = async {
         node.start(config).await?;
-        env::limits::allow_huge_pages(true);
+        drop(small_pages);
         node.wait(signals).await
     };
     let ended = ended.await;
