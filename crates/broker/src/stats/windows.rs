@@ -31,8 +31,6 @@ struct Ring<const N: usize> {
     periods: [Amount; N],
     /// Number of the period that fills.
     now: u64,
-    /// When it is full.
-    until: Duration,
 }
 
 impl Default for Windows {
@@ -71,7 +69,7 @@ impl Windows {
 
 impl<const N: usize> Ring<N> {
     fn new(period: Duration) -> Ring<N> {
-        Ring { period, periods: [Amount::default(); N], now: 0, until: period }
+        Ring { period, periods: [Amount::default(); N], now: 0 }
     }
 
     fn add(&mut self, now: Duration, amount: Amount) {
@@ -103,17 +101,17 @@ impl<const N: usize> Ring<N> {
     /// Empties the periods that have passed; the one that fills.
     fn turn(&mut self, now: Duration) -> &mut Amount {
         let count = N as u64;
-        // Most additions are to the period that fills: without a division for it.
-        if now < self.until {
+        let (now, period) = (now.as_secs(), self.period.as_secs());
+        // Most additions are to the period that fills: no division for it.
+        if now < (self.now + 1) * period {
             return &mut self.periods[(self.now % count) as usize];
         }
-        let now = now.as_secs() / self.period.as_secs();
+        let now = now / period;
         let passed = now.saturating_sub(self.now).min(count);
         for period in now + 1 - passed..=now {
             self.periods[(period % count) as usize] = Amount::default();
         }
         self.now = self.now.max(now);
-        self.until = self.period * u32::try_from(self.now + 1).unwrap_or(u32::MAX);
         &mut self.periods[(self.now % count) as usize]
     }
 }
