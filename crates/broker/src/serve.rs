@@ -21,14 +21,15 @@ impl Call for Broker {
         out: &mut Replies,
     ) -> Result<(), FrameError> {
         let mut pass = self.take_pass();
+        let mut frame = Frame::default();
         let read = loop {
             // What is left comes again after the answers so far are written.
             if out.len() >= limits::ANSWER_BYTES {
                 break Ok(());
             }
-            match frames.next() {
-                Ok(Some(frame)) => self.serve(peer, &frame, &mut pass, out),
-                Ok(None) => break Ok(()),
+            match frames.read(&mut frame) {
+                Ok(true) => self.serve(peer, &frame, &mut pass, out),
+                Ok(false) => break Ok(()),
                 Err(error) => break Err(error),
             }
         };

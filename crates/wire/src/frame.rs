@@ -150,8 +150,8 @@ impl Language {
     }
 }
 
-/// One command, borrowed from a read buffer.
-#[derive(Debug, Clone)]
+/// One command, borrowed from a read buffer; by default an empty one to read into ([`Frames::read`]).
+#[derive(Debug, Clone, Default)]
 pub struct Frame<'a> {
     /// Request or response code.
     pub code: i32,
@@ -259,15 +259,25 @@ impl<'a> Frames<'a> {
     ///
     /// # Errors
     /// When the connection must be closed. The frames before were valid.
-    #[inline]
     #[expect(clippy::should_implement_trait, reason = "an iterator would go on after an error")]
     pub fn next(&mut self) -> Result<Option<Frame<'a>>, FrameError> {
+        let mut frame = Frame::default();
+        Ok(self.read(&mut frame)?.then_some(frame))
+    }
+
+    /// As [`Frames::next`], into a frame that was used before: a frame has half a kilobyte, and moving it costs as
+    /// much as decoding it. Returns whether there was one; else `frame` means nothing.
+    ///
+    /// # Errors
+    /// As for [`Frames::next`].
+    #[inline]
+    pub fn read(&mut self, frame: &mut Frame<'a>) -> Result<bool, FrameError> {
         let rest = &self.buf[self.at..];
-        let Some(size) = frame_size(rest, self.max_frame)? else { return Ok(None) };
-        let Some(bytes) = rest.get(..size) else { return Ok(None) };
-        let frame = Frame::decode(bytes)?;
+        let Some(size) = frame_size(rest, self.max_frame)? else { return Ok(false) };
+        let Some(bytes) = rest.get(..size) else { return Ok(false) };
+        frame.read(bytes)?;
         self.at += size;
-        Ok(Some(frame))
+        Ok(true)
     }
 
     /// Bytes of the frames returned so far.
@@ -311,18 +321,13 @@ impl<'a> Frame<'a> {
     ///
     /// # Errors
     /// When `bytes` are not one whole, valid frame.
-    #[inline]
     pub fn decode(bytes: &'a [u8]) -> Result<Self, FrameError> {
-        let rest = match frame_size(bytes, usize::MAX)? {
-            Some(size) if size == bytes.len() => &bytes[4..],
+        let mut frame = Self::default();
+        match frame_size(bytes, usize::MAX)? {
+            Some(size) if size == bytes.len() => frame.read(bytes)?,
             _ => return Err(FrameError::Header { what: "the frame is incomplete", at: 0 }),
-        };
-        let (word, rest) = rest.split_at(4);
-        let header = header_size(word);
-        let Some((header, body)) = rest.split_at_checked(header) else {
-            return Err(FrameError::HeaderLength { header, frame: rest.len() + 4 });
-        };
-        Self::decode_parts(word[0], header, body, bytes)
+        }
+        Ok(frame)
     }
 
     /// Decodes the header of a frame whose end is not there yet, as if it had no body; `None` while the
@@ -338,44 +343,48 @@ impl<'a> Frame<'a> {
             return Err(FrameError::HeaderLength { header, frame: size - 4 });
         }
         let Some(bytes) = bytes.get(..8 + header) else { return Ok(None) };
-        Self::decode_parts(word[0], &bytes[8..], &[], bytes).map(Some)
+        let mut frame = Self::default();
+        frame.read_parts(word[0], &bytes[8..], &[], bytes)?;
+        Ok(Some(frame))
     }
 
+    /// Takes over what is in `bytes`, a frame of its size.
     #[inline]
-    fn decode_parts(
+    fn read(&mut self, bytes: &'a [u8]) -> Result<(), FrameError> {
+        let (word, rest) = bytes[4..].split_at(4);
+        let header = header_size(word);
+        let Some((header, body)) = rest.split_at_checked(header) else {
+            return Err(FrameError::HeaderLength { header, frame: rest.len() + 4 });
+        };
+        self.read_parts(word[0], header, body, bytes)
+    }
+
+    fn read_parts(
+        &mut self,
         format: u8,
         header: &'a [u8],
         body: &'a [u8],
         bytes: &'a [u8],
-    ) -> Result<Self, FrameError> {
-        let mut frame = Self::empty(header, body, bytes);
+    ) -> Result<(), FrameError> {
+        (self.body, self.bytes) = (body, bytes);
+        self.begin(header);
         match format {
-            0 if plain::decode(header, &mut frame).is_some() => {}
+            0 if plain::decode(header, self).is_some() => {}
             0 => {
-                frame = Self::empty(header, body, bytes);
-                json::decode(header, &mut frame)?;
+                self.begin(header);
+                json::decode(header, self)?;
             }
-            1 => binary::decode(header, &mut frame)?,
+            1 => binary::decode(header, self)?,
             format => return Err(FrameError::Format(format)),
         }
-        Ok(frame)
+        Ok(())
     }
 
-    /// A frame with what a header's members are when they are missing.
-    #[inline]
-    fn empty(header: &'a [u8], body: &'a [u8], bytes: &'a [u8]) -> Self {
-        Self {
-            code: 0,
-            opaque: 0,
-            flag: 0,
-            version: 0,
-            language: Language::Java,
-            format: Format::Json,
-            remark: None,
-            fields: Fields::new(header),
-            body,
-            bytes,
-        }
+    /// Makes the header's members what they are when they are missing.
+    fn begin(&mut self, header: &'a [u8]) {
+        (self.code, self.opaque, self.flag, self.version) = (0, 0, 0, 0);
+        (self.language, self.format, self.remark) = (Language::Java, Format::Json, None);
+        self.fields.begin(header);
     }
 }
 

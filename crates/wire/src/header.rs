@@ -93,6 +93,7 @@ pub(crate) trait FieldType<'a>: Sized + FieldValue {
 impl<'a> FieldType<'a> for Text<'a> {
     const WANT: &'static str = "a text";
 
+    #[inline]
     fn parse(text: Text<'a>) -> Option<Self> {
         Some(text)
     }
@@ -101,6 +102,7 @@ impl<'a> FieldType<'a> for Text<'a> {
 impl<'a> FieldType<'a> for i32 {
     const WANT: &'static str = "a number of 32 bits";
 
+    #[inline]
     fn parse(text: Text<'a>) -> Option<Self> {
         text.parse_i32()
     }
@@ -109,6 +111,7 @@ impl<'a> FieldType<'a> for i32 {
 impl<'a> FieldType<'a> for i64 {
     const WANT: &'static str = "a number of 64 bits";
 
+    #[inline]
     fn parse(text: Text<'a>) -> Option<Self> {
         text.parse_i64()
     }
@@ -117,6 +120,7 @@ impl<'a> FieldType<'a> for i64 {
 impl<'a> FieldType<'a> for bool {
     const WANT: &'static str = "true or false";
 
+    #[inline]
     fn parse(text: Text<'a>) -> Option<Self> {
         Some(text.parse_bool())
     }
@@ -125,6 +129,7 @@ impl<'a> FieldType<'a> for bool {
 impl<'a, T: FieldType<'a>> FieldType<'a> for Option<T> {
     const WANT: &'static str = T::WANT;
 
+    #[inline]
     fn parse(text: Text<'a>) -> Option<Self> {
         T::parse(text).map(Some)
     }
@@ -135,7 +140,7 @@ impl<'a, T: FieldType<'a>> FieldType<'a> for Option<T> {
 }
 
 /// Sets a field from its text.
-#[inline]
+#[inline(always)]
 fn set<'a, T: FieldType<'a>>(
     slot: &mut Option<T>,
     text: Text<'a>,
@@ -208,12 +213,13 @@ macro_rules! headers {
             #[allow(non_upper_case_globals, reason = "one constant a field, under its name")]
             mod short { $(pub(super) const $short_field: &[u8] = $short.as_bytes();)* }
             $(let mut $field: Option<$type> = None;)*
-            for (name, text) in &frame.fields {
-                match &*name.to_bytes() {
+            // Texts are made where they are used: a number needs none in memory.
+            for (name, value) in frame.fields.places() {
+                match &*name.of(frame).to_bytes() {
                     $(short::$short_field => {
-                        set(&mut $short_field, text, (frame.code, $short))?;
+                        set(&mut $short_field, value.of(frame), (frame.code, $short))?;
                     })*
-                    $(long::$field => set(&mut $field, text, (frame.code, $wire))?,)*
+                    $(long::$field => set(&mut $field, value.of(frame), (frame.code, $wire))?,)*
                     _ => {}
                 }
             }

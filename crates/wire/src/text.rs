@@ -63,15 +63,7 @@ impl<'a> Text<'a> {
     #[inline]
     #[must_use]
     pub fn to_bytes(&self) -> Cow<'a, [u8]> {
-        if self.escaped { Cow::Owned(self.unescaped()) } else { Cow::Borrowed(self.raw) }
-    }
-
-    #[cold]
-    fn unescaped(&self) -> Vec<u8> {
-        let mut out = vec![0; self.raw.len()];
-        let len = unescape(self.raw, &mut out);
-        out.truncate(len);
-        out
+        if self.escaped { Cow::Owned(unescaped(self.raw)) } else { Cow::Borrowed(self.raw) }
     }
 
     /// Appends the unescaped bytes to `out`.
@@ -87,18 +79,21 @@ impl<'a> Text<'a> {
     }
 
     /// The number, as Java's `Long.parseLong` reads it: an optional sign, decimal digits.
+    #[inline]
     #[must_use]
     pub fn parse_i64(&self) -> Option<i64> {
-        if self.escaped { parse_i64(&self.to_bytes()) } else { parse_i64(self.raw) }
+        if self.escaped { parse_i64(&unescaped(self.raw)) } else { parse_i64(self.raw) }
     }
 
     /// The number, if it fits 32 bits.
+    #[inline]
     #[must_use]
     pub fn parse_i32(&self) -> Option<i32> {
         self.parse_i64().and_then(|number| i32::try_from(number).ok())
     }
 
     /// As Java's `Boolean.parseBoolean`: true exactly for "true" in any letter case.
+    #[inline]
     #[must_use]
     pub fn parse_bool(&self) -> bool {
         self.to_bytes().eq_ignore_ascii_case(b"true")
@@ -194,6 +189,14 @@ pub(crate) fn find_in_block(block: &[u8; 64], a: u8, b: u8) -> u64 {
         let found = part.simd_eq(a) | part.simd_eq(b);
         all | u64::from(found.to_bitmask()) << (16 * n)
     })
+}
+
+#[cold]
+fn unescaped(raw: &[u8]) -> Vec<u8> {
+    let mut out = vec![0; raw.len()];
+    let len = unescape(raw, &mut out);
+    out.truncate(len);
+    out
 }
 
 /// Writes the unescaped `raw` to the start of `out`, which has at least its length, and returns the

@@ -7,7 +7,7 @@ use crate::text::Text;
 
 /// A text's place in a header, which has less than 2^24 bytes.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Span {
+pub(crate) struct Span {
     at: u32,
     len: u32,
 }
@@ -30,6 +30,12 @@ impl Span {
         Self { at: at as u32, len: if escaped { len | Self::ESCAPED } else { len } }
     }
 
+    /// The text, of the frame whose field it is.
+    #[inline]
+    pub(crate) fn of<'a>(self, frame: &super::Frame<'a>) -> Text<'a> {
+        self.text(frame.fields.header)
+    }
+
     #[inline]
     pub(super) const fn is_empty(self) -> bool {
         self.len & !Self::ESCAPED == 0
@@ -47,15 +53,18 @@ impl Span {
 const INLINE: usize = 20;
 
 /// Header fields in the order they came, borrowed. Of equal names the last one counts.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Fields<'a> {
     header: &'a [u8],
     entries: SmallVec<[(Span, Span); INLINE]>,
 }
 
 impl<'a> Fields<'a> {
-    pub(super) fn new(header: &'a [u8]) -> Self {
-        Self { header, entries: SmallVec::new() }
+    /// Those of `header`, none so far.
+    #[inline]
+    pub(super) fn begin(&mut self, header: &'a [u8]) {
+        self.header = header;
+        self.entries.clear();
     }
 
     pub(super) fn clear(&mut self) {
@@ -83,6 +92,11 @@ impl<'a> Fields<'a> {
     pub fn get(&self, name: &str) -> Option<Text<'a>> {
         let same = |(other, _): &&(Span, Span)| other.text(self.header) == *name;
         self.entries.iter().rev().find(same).map(|(_, value)| value.text(self.header))
+    }
+
+    /// Where name and value of each field are.
+    pub(crate) fn places(&self) -> impl Iterator<Item = (Span, Span)> + '_ {
+        self.entries.iter().copied()
     }
 
     /// Name and value of each field.

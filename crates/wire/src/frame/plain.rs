@@ -1,8 +1,9 @@
 //! The JSON header as clients write it: no blanks, double quotes, ext fields that are all strings.
 //!
-//! Such a header is a sequence of quotes with little between them. One pass of vector instructions finds
-//! them, and the rest follows them from one to the next instead of looking at each byte. Anything that is
-//! not of this form, valid or not, is left to [`super::json`]: this module has no errors.
+//! The names of the members are compared where they must stand. Vector instructions mark the quotes and backslashes of
+//! 64 bytes at once, and a string ends at the next mark: looking at the bytes where it may end, the next load would
+//! wait for the one before. Anything that is not of this form, valid or not, is left to [`super::json`]: this module
+//! has no errors.
 
 use super::fields::Span;
 use super::{Frame, Language};
@@ -12,178 +13,162 @@ use crate::text;
 /// Decodes `header` into `frame`, which holds the defaults of missing fields. Where it returns `None`, the
 /// header has another form, and `frame` something of it.
 pub(super) fn decode<'a>(header: &'a [u8], frame: &mut Frame<'a>) -> Option<()> {
-    let mut scan =
-        Scan { bytes: header, quotes: Quotes { bytes: header, block: 0, bits: 0, next: 0 } };
-    let mut at = 0;
+    let mut scan = Scan { bytes: header, at: 0, marks: 0, marked: 0 };
     let mut before = b'{';
     // Each round takes a member and what precedes it.
-    while before != b'}' {
-        if scan.byte(at)? != before {
-            return None;
-        }
-        let name = scan.string(at + 1)?;
-        let value_at = name.end + 2;
-        let name = &header[name.start..name.end];
-        if scan.byte(value_at - 1)? != b':' {
-            return None;
-        }
-        at = match name {
-            b"extFields" => scan.fields(value_at, frame)?,
-            b"code" => scan.number(value_at, &mut frame.code)?,
-            b"flag" => scan.number(value_at, &mut frame.flag)?,
-            b"opaque" => scan.number(value_at, &mut frame.opaque)?,
-            b"version" => scan.number(value_at, &mut frame.version)?,
-            b"language" => {
-                let value = scan.string(value_at)?;
-                frame.language = match &header[value.start..value.end] {
-                    b"JAVA" => Language::Java,
-                    // Others may be the number of a language.
-                    name if name.iter().all(|byte| matches!(byte, b'A'..=b'Z' | b'_')) => {
-                        Language::from_name(name)
-                    }
-                    _ => return None,
-                };
-                value.end + 1
+    loop {
+        scan.expect(&[before, b'"'])?;
+        match scan.peek()? {
+            b'c' => frame.code = scan.expect(br#"code":"#)?.number()?,
+            b'e' => scan.expect(br#"extFields":"#)?.fields(frame)?,
+            b'f' => frame.flag = scan.expect(br#"flag":"#)?.number()?,
+            b'l' => frame.language = scan.expect(br#"language":""#)?.language()?,
+            b'o' => frame.opaque = scan.expect(br#"opaque":"#)?.number()?,
+            b'r' => frame.remark = Some(scan.expect(br#"remark":""#)?.string()?.text(header)),
+            b's' => {
+                scan.expect(br#"serializeTypeCurrentRPC":""#)?.string()?;
             }
-            b"remark" => {
-                let value = scan.string(value_at)?;
-                frame.remark = Some(value.span().text(header));
-                value.end + 1
-            }
-            b"serializeTypeCurrentRPC" => scan.string(value_at)?.end + 1,
+            b'v' => frame.version = scan.expect(br#"version":"#)?.number()?,
             _ => return None,
-        };
-        before = if scan.byte(at)? == b'}' { b'}' } else { b',' };
-    }
-    (at + 1 == header.len()).then_some(())
-}
-
-/// A string without its quotes.
-#[derive(Clone, Copy)]
-struct Quoted {
-    start: usize,
-    end: usize,
-    escaped: bool,
-}
-
-impl Quoted {
-    #[inline]
-    fn span(self) -> Span {
-        Span::new(self.start, self.end, self.escaped)
+        }
+        before = b',';
+        if scan.peek()? == b'}' {
+            return (scan.at + 1 == header.len()).then_some(());
+        }
     }
 }
 
 struct Scan<'a> {
     bytes: &'a [u8],
-    quotes: Quotes<'a>,
+    /// What is before was read.
+    at: usize,
+    /// A bit for each quote and backslash of the last 64 bytes before `marked`, the first lowest; those of strings
+    /// that were read may be missing.
+    marks: u64,
+    /// Up to where bytes were looked at; past the end of the last of them.
+    marked: usize,
 }
 
 impl Scan<'_> {
     #[inline]
-    fn byte(&self, at: usize) -> Option<u8> {
-        self.bytes.get(at).copied()
+    fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
     }
 
-    /// The string whose opening quote is at `at`.
+    /// Steps over `text`, which must come next.
     #[inline(always)]
-    fn string(&mut self, at: usize) -> Option<Quoted> {
-        if self.quotes.next()? != at || self.bytes[at] != b'"' {
+    fn expect<const N: usize>(&mut self, text: &[u8; N]) -> Option<&mut Self> {
+        if self.bytes.get(self.at..)?.first_chunk() != Some(text) {
             return None;
         }
-        let start = at + 1;
-        let end = self.quotes.next()?;
-        if self.bytes[end] == b'"' {
-            return Some(Quoted { start, end, escaped: false });
-        }
-        self.escaped(start, end)
+        self.at += N;
+        Some(self)
     }
 
-    /// The rest of a string from its first backslash on.
-    fn escaped(&mut self, start: usize, backslash: usize) -> Option<Quoted> {
-        let mut end = backslash;
-        while self.bytes[end] == b'\\' {
-            let taken = end + 1;
-            end = self.quotes.next()?;
-            if end == taken {
-                end = self.quotes.next()?;
-            }
-        }
-        Some(Quoted { start, end, escaped: true })
-    }
-
-    /// The object of ext fields at `at`; returns where it ends.
-    #[inline]
-    fn fields(&mut self, mut at: usize, frame: &mut Frame<'_>) -> Option<usize> {
-        frame.fields.clear();
-        let mut before = b'{';
-        if self.byte(at)? == b'{' && self.byte(at + 1)? == b'}' {
-            return Some(at + 2);
-        }
-        loop {
-            if self.byte(at)? != before {
-                return (self.byte(at)? == b'}' && before == b',').then_some(at + 1);
-            }
-            let name = self.string(at + 1)?;
-            if self.byte(name.end + 1)? != b':' {
-                return None;
-            }
-            let value = self.string(name.end + 2)?;
-            if frame.fields.len() == MAX_FIELDS {
-                return None;
-            }
-            frame.fields.push(name.span(), value.span()).ok()?;
-            at = value.end + 1;
-            before = b',';
-        }
-    }
-
-    /// The number at `at`, of which `into` gets the value; returns where it ends.
-    #[inline]
-    fn number(&self, at: usize, into: &mut i32) -> Option<usize> {
-        let rest = self.bytes.get(at..)?;
-        let len = rest.iter().position(|byte| matches!(byte, b',' | b'}'))?;
-        let number = text::parse_i64(&rest[..len])?;
-        *into = i32::try_from(number).ok()?;
-        Some(at + len)
-    }
-}
-
-/// Positions of double quotes and backslashes, one after the other.
-struct Quotes<'a> {
-    bytes: &'a [u8],
-    /// Start of the block that is being looked at.
-    block: usize,
-    /// A bit for each of them in the block that was not returned yet, the first lowest.
-    bits: u64,
-    /// Start of the next block.
-    next: usize,
-}
-
-impl Quotes<'_> {
+    /// The rest of a string whose opening quote is behind; steps over the closing one.
     #[inline(always)]
-    fn next(&mut self) -> Option<usize> {
-        while self.bits == 0 {
+    fn string(&mut self) -> Option<Span> {
+        let (start, mut escaped) = (self.at, false);
+        loop {
+            let end = self.mark()?;
+            if self.bytes[end] == b'"' {
+                self.at = end + 1;
+                return Some(Span::new(start, end, escaped));
+            }
+            // Whatever an escape is, its second character ends no string.
+            escaped = true;
+            self.at = end + 2;
+        }
+    }
+
+    /// Where the next quote or backslash is.
+    #[inline(always)]
+    fn mark(&mut self) -> Option<usize> {
+        while self.at >= self.marked {
             self.look()?;
         }
-        let found = self.block + self.bits.trailing_zeros() as usize;
-        self.bits &= self.bits - 1;
-        Some(found)
+        self.marks &= u64::MAX << (64 - (self.marked - self.at).min(64));
+        while self.marks == 0 {
+            self.look()?;
+        }
+        Some(self.marked - 64 + self.marks.trailing_zeros() as usize)
     }
 
-    /// Looks at the next block.
-    #[inline(always)]
+    /// Marks the next 64 bytes.
     fn look(&mut self) -> Option<()> {
-        let rest = self.bytes.get(self.next..).filter(|rest| !rest.is_empty())?;
-        self.block = self.next;
-        self.next += 64;
-        self.bits = match rest.first_chunk() {
-            Some(block) => text::find_in_block(block, b'"', b'\\'),
-            None => {
+        let rest = self.bytes.get(self.marked..).filter(|rest| !rest.is_empty())?;
+        self.marked += 64;
+        self.marks = match (rest.first_chunk(), self.bytes.last_chunk()) {
+            (Some(block), _) => text::find_in_block(block, b'"', b'\\'),
+            // The end of the header, with what is before.
+            (None, Some(block)) => text::find_in_block(block, b'"', b'\\') >> (64 - rest.len()),
+            (None, None) => {
                 let mut block = [0; 64];
                 block[..rest.len()].copy_from_slice(rest);
                 text::find_in_block(&block, b'"', b'\\')
             }
         };
         Some(())
+    }
+
+    /// The object of ext fields.
+    #[inline]
+    fn fields(&mut self, frame: &mut Frame<'_>) -> Option<()> {
+        frame.fields.clear();
+        let mut before = b'{';
+        loop {
+            // The names of a send have one letter.
+            let name = match self.bytes.get(self.at..)? {
+                [first, b'"', letter, b'"', b':', b'"', ..]
+                    if *first == before && !matches!(letter, b'"' | b'\\') =>
+                {
+                    let at = self.at + 2;
+                    self.at += 6;
+                    Span::new(at, at + 1, false)
+                }
+                [b'}', ..] if before == b',' => break,
+                [b'{', b'}', ..] if before == b'{' => {
+                    self.at += 1;
+                    break;
+                }
+                _ => {
+                    let name = self.expect(&[before, b'"'])?.string()?;
+                    self.expect(br#":""#)?;
+                    name
+                }
+            };
+            let value = self.string()?;
+            if frame.fields.len() == MAX_FIELDS {
+                return None;
+            }
+            frame.fields.push(name, value).ok()?;
+            before = b',';
+        }
+        self.at += 1;
+        Some(())
+    }
+
+    /// A string, whose opening quote is behind, that names a language.
+    #[inline]
+    fn language(&mut self) -> Option<Language> {
+        let value = self.string()?.text(self.bytes).as_plain()?;
+        match value {
+            b"JAVA" => Some(Language::Java),
+            // Others may be the number of a language.
+            name if name.iter().all(|byte| matches!(byte, b'A'..=b'Z' | b'_')) => {
+                Some(Language::from_name(name))
+            }
+            _ => None,
+        }
+    }
+
+    /// A number of 32 bits.
+    #[inline]
+    fn number(&mut self) -> Option<i32> {
+        let rest = self.bytes.get(self.at..)?;
+        let len = rest.iter().position(|byte| matches!(byte, b',' | b'}'))?;
+        let number = text::parse_i64(&rest[..len])?;
+        self.at += len;
+        i32::try_from(number).ok()
     }
 }
