@@ -18,13 +18,23 @@ pub struct Id {
     len: u8,
 }
 
+/// The two digits of each byte.
+const HEX: [[u8; 2]; 256] = {
+    let digits = b"0123456789ABCDEF";
+    let mut table = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = [digits[byte >> 4], digits[byte & 0xF]];
+        byte += 1;
+    }
+    table
+};
+
 impl Id {
     fn from_bytes(bytes: &[u8]) -> Self {
-        const HEX: &[u8; 16] = b"0123456789ABCDEF";
         let mut digits = [0; MAX_DIGITS];
-        for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
-            pair[0] = HEX[usize::from(byte >> 4)];
-            pair[1] = HEX[usize::from(byte & 0xF)];
+        for (pair, byte) in digits.as_chunks_mut().0.iter_mut().zip(bytes) {
+            *pair = HEX[usize::from(*byte)];
         }
         let len = if bytes.len() * 2 <= 32 { 32 } else { 56 };
         Self { digits, len }

@@ -410,7 +410,7 @@ fn write_answers(
         let msg_id = |offset| OffsetMsgId { host: broker.store_host, offset }.encode();
         let mut writer = FrameWriter::response(out.head(), to, code);
         if send.records == 1 {
-            writer.field("msgId", msg_id(physical).as_str());
+            writer.field("msgId", msg_id(physical));
         } else {
             let rest = offsets.by_ref().take(send.records - 1);
             let ids = std::iter::once(physical).chain(rest.map(|(_, physical)| physical));

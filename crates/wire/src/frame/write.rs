@@ -122,9 +122,9 @@ impl<'b> FrameWriter<'b> {
 
     /// Writes a field whose value has nothing to escape.
     #[inline]
-    fn plain_field(&mut self, name: &str, value: &str) {
+    fn plain_field(&mut self, name: &str, value: &[u8]) {
         self.begin_field(name, value.len());
-        self.out.extend_from_slice(value.as_bytes());
+        self.out.extend_from_slice(value);
     }
 
     /// Writes all of a field but its value. A JSON value's closing quote comes with what follows it.
@@ -292,7 +292,7 @@ impl FieldValue for Text<'_> {
 
 impl FieldValue for bool {
     fn write(&self, writer: &mut FrameWriter<'_>, name: &str) {
-        writer.plain_field(name, if *self { "true" } else { "false" });
+        writer.plain_field(name, if *self { b"true" } else { b"false" });
     }
 }
 
@@ -312,7 +312,7 @@ impl<T: FieldValue> FieldValue for &T {
 
 impl FieldValue for crate::ids::Id {
     fn write(&self, writer: &mut FrameWriter<'_>, name: &str) {
-        writer.plain_field(name, self.as_str());
+        writer.plain_field(name, self.as_ref());
     }
 }
 
@@ -320,7 +320,7 @@ macro_rules! number_values {
     ($($number:ty)*) => {$(
         impl FieldValue for $number {
             fn write(&self, writer: &mut FrameWriter<'_>, name: &str) {
-                writer.plain_field(name, itoa::Buffer::new().format(*self));
+                writer.plain_field(name, itoa::Buffer::new().format(*self).as_bytes());
             }
         }
     )*};
