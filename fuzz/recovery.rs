@@ -172,7 +172,7 @@ fn append(store: &Store, queue: usize, number: u64) -> bool {
     let new = NewRecord {
         queue: &store.queue(topic, id),
         tags: Tags::Code(7),
-        keys: Keys { unique: None, keys: Some(&key), tag: None },
+        keys: Keys { keys: Some(key.as_bytes()), ..Keys::default() },
         with_previous: false,
     };
     let pushed = batch.push(new, |out| {

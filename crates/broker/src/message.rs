@@ -172,9 +172,6 @@ pub(crate) fn encode(
     check(&meaning, &head, origin)?;
     let mut added = Added::new();
     let mut unique_key = UniqueKey::from_slice(meaning.unique_key.unwrap_or_default());
-    if origin != Origin::Due {
-        added.extend_from_slice(&broker.stamp);
-    }
     if unique_key.is_empty() && origin == Origin::Client {
         let made = broker.unique_keys.next(broker.env.clock.wall_ms());
         unique_key.extend_from_slice(made.as_str().as_bytes());
@@ -196,11 +193,7 @@ pub(crate) fn encode(
     let record = NewRecord {
         queue: queue(broker, stored_in, head.queue_id)?,
         tags,
-        keys: Keys {
-            unique: text(Some(&unique_key)),
-            keys: text(meaning.keys),
-            tag: text(meaning.tags),
-        },
+        keys: Keys { unique: Some(&unique_key), keys: meaning.keys, tag: meaning.tags },
         with_previous,
     };
     let crc = if broker.store.settings().property_crc {
@@ -213,8 +206,9 @@ pub(crate) fn encode(
         let mut writer = RecordWriter::begin(buf, &head, name, body)?;
         let mut block = writer.properties();
         block.buf().extend_from_slice(properties);
-        if !added.is_empty() {
+        if origin != Origin::Due {
             block.end_segment();
+            block.buf().extend_from_slice(&broker.stamp);
             block.buf().extend_from_slice(&added);
         }
         writer.finish(crc)
@@ -223,12 +217,7 @@ pub(crate) fn encode(
     Ok(Encoded { unique_key, waits: !meaning.hasty, kind: meaning.kind(), delayed })
 }
 
-/// Keys are text; what is not UTF-8 cannot be asked for and is not indexed.
-fn text(value: Option<&[u8]>) -> Option<&str> {
-    value.and_then(|bytes| std::str::from_utf8(bytes).ok())
-}
-
-/// What the broker adds to a property block.
+/// What the broker adds to a property block behind its stamp; nothing to most.
 type Added = SmallVec<[u8; 256]>;
 
 fn add(block: &mut Added, name: &str, value: &[u8]) {

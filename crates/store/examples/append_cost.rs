@@ -33,7 +33,7 @@ const HEAD: RecordHead = RecordHead {
 
 fn fill(batch: &mut Batch, queue: &Arc<Queue>, count: usize, body: &[u8]) {
     for _ in 0..count {
-        let unique = Some("7F0000010000C3501234567890AB0001");
+        let unique = Some(&b"7F0000010000C3501234567890AB0001"[..]);
         let keys = Keys { unique, ..Keys::default() };
         let new = NewRecord { queue, tags: Tags::Code(7), keys, with_previous: false };
         let pushed = batch.push(new, |out| {

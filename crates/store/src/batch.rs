@@ -97,7 +97,7 @@ impl Batch {
         let transaction = record::sys_flag_of(record) & message::TRANSACTION;
         let queued = is_queued(transaction);
         if transaction != message::ROLLBACK {
-            index::hash_keys(&new.keys, new.queue.topic(), &mut self.hashes);
+            index::hash_keys(&new.keys, new.queue.key_prefix(), &mut self.hashes);
         }
         let queue = self.place_of(new.queue);
         self.entries.push(Entry {

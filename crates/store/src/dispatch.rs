@@ -83,11 +83,9 @@ impl<'a> Derivation<'a> {
         let properties = view.properties();
         hashes.clear();
         if transaction != message::ROLLBACK {
-            let text = |name| props::get(properties, name).map(String::from_utf8_lossy);
-            let (unique, keys) = (text(names::UNIQ_KEY), text(names::KEYS));
-            let tag = text(names::TAGS);
-            let (unique, keys) = (unique.as_deref(), keys.as_deref());
-            hash_keys(&Keys { unique, keys, tag: tag.as_deref() }, queue.topic(), hashes);
+            let get = |name| props::get(properties, name);
+            let (unique, keys, tag) = (get(names::UNIQ_KEY), get(names::KEYS), get(names::TAGS));
+            hash_keys(&Keys { unique, keys, tag }, queue.key_prefix(), hashes);
         }
         let store_timestamp = view.store_timestamp();
         let tags = Tags::of(view.topic(), properties).resolve(levels, store_timestamp);

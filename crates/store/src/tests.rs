@@ -41,7 +41,7 @@ pub(crate) fn head(queue_id: u32) -> RecordHead {
 /// Adds a message to a batch.
 pub(crate) fn push(batch: &mut Batch, queue: &Arc<Queue>, body: &[u8], with_previous: bool) {
     let key = format!("k{}", body.len());
-    let keys = Keys { unique: Some("u"), keys: Some(&key), tag: Some("TagA") };
+    let keys = Keys { unique: Some(b"u"), keys: Some(key.as_bytes()), tag: Some(b"TagA") };
     let tags = Tags::Code(wire::java_hash::tags_code(b"TagA"));
     let new = NewRecord { queue, tags, keys, with_previous };
     let encode = |out: &mut bytes::BytesMut| {

@@ -9,34 +9,30 @@ pub fn java_hash(text: &str) -> i32 {
 }
 
 /// Hash of a text whose first part hashed to `hash` and whose rest is `text`; lets a caller hash
-/// `topic#key` without joining the parts.
+/// `topic#key` without joining the parts. Sequences that are not UTF-8 count as U+FFFD, as in Java's decoder.
 #[must_use]
-pub fn extend(hash: i32, text: &str) -> i32 {
+pub fn extend(hash: i32, text: impl AsRef<[u8]>) -> i32 {
     let mut hash = hash;
-    let mut at = 0;
+    let mut rest = text.as_ref();
     // Four at a time: each step would wait for the multiplication of the one before.
-    while let Some(four @ [0..0x80, 0..0x80, 0..0x80, 0..0x80]) =
-        text.as_bytes()[at..].first_chunk()
+    while let Some((four @ [0..0x80, 0..0x80, 0..0x80, 0..0x80], behind)) = rest.split_first_chunk()
     {
         let [a, b, c, d] = four.map(i32::from);
         let new = a * (31 * 31 * 31) + b * (31 * 31) + c * 31 + d;
         hash = hash.wrapping_mul(31 * 31 * 31 * 31).wrapping_add(new);
-        at += 4;
+        rest = behind;
+    }
+    if rest.is_ascii() {
+        return rest.iter().fold(hash, |hash, byte| step(hash, u16::from(*byte)));
     }
     // What is before is ASCII, so a character starts here.
-    text[at..].encode_utf16().fold(hash, step)
-}
-
-/// Hash of bytes that should be UTF-8; invalid sequences count as U+FFFD, as in Java's decoder.
-#[must_use]
-pub fn java_hash_bytes(bytes: &[u8]) -> i32 {
-    java_hash(&String::from_utf8_lossy(bytes))
+    String::from_utf8_lossy(rest).encode_utf16().fold(hash, step)
 }
 
 /// The code that a consume queue stores for a message's tag: the hash, sign-extended.
 #[must_use]
 pub fn tags_code(tag: &[u8]) -> i64 {
-    i64::from(java_hash_bytes(tag))
+    i64::from(extend(0, tag))
 }
 
 fn step(hash: i32, unit: u16) -> i32 {
@@ -56,13 +52,14 @@ mod tests {
         assert_eq!(java_hash("polygenelubricants"), i32::MIN);
         // "a" = 97, then U+1F600 = D83D DE00.
         assert_eq!(java_hash("a\u{1F600}"), (97 * 31 + 0xD83D) * 31 + 0xDE00);
+        assert_eq!(tags_code(b"abcde\xFFf"), i64::from(java_hash("abcde\u{FFFD}f")));
     }
 
     /// Hashing in parts gives the hash of the whole.
     #[test]
     fn parts_equal_whole() {
         let parts = ["TopicTest", "#", "key-ä-1", "x"];
-        let joined = parts.iter().fold(0, |hash, part| extend(hash, part));
+        let joined = parts.iter().fold(0, extend);
         assert_eq!(joined, java_hash(&parts.concat()));
     }
 }

@@ -188,9 +188,8 @@ impl IndexFile {
                 }
                 last = item.physical;
                 let slot = self.slots.of(item.hash);
-                let used = self.slots.get(slot, &file)? != 0;
+                let used = self.slots.replace(slot, next, &self.file)? != 0;
                 self.head.used_slots += u32::from(!used);
-                self.slots.set(slot, next, &file)?;
                 let second = self.head.time_of(&item);
                 self.head.end_ms = end_ms
                     .clamp(second, second.saturating_add(999))
@@ -250,8 +249,7 @@ impl IndexFile {
         }
         let seconds = stored_ms.saturating_sub(self.head.begin_ms).max(0) / 1000;
         let slot = self.slots.of(item.hash);
-        let file = self.file.keep()?;
-        let before = self.slots.get(slot, &file)?;
+        let before = self.slots.replace(slot, self.head.next, &self.file)?;
         // A slot that points nowhere ends its chain, as for the reference.
         let before = if before < self.head.next { before } else { 0 };
         let stored = Stored {
@@ -260,7 +258,6 @@ impl IndexFile {
             seconds: i32::try_from(seconds).unwrap_or(i32::MAX),
             before,
         };
-        self.slots.set(slot, self.head.next, &file)?;
         self.buffered.extend(stored.encode());
         self.head.used_slots += u32::from(before == 0);
         self.head.next += 1;
@@ -295,7 +292,7 @@ impl IndexFile {
     pub(super) fn close(&mut self) -> io::Result<()> {
         self.flush()?;
         if self.changed {
-            self.slots.write(&*self.file.keep()?)?;
+            self.slots.write(&self.file)?;
             self.file.write_at(&self.head.encode(), 0)?;
             self.changed = false;
         }
@@ -319,7 +316,7 @@ impl IndexFile {
         }
         self.flush()?;
         let file = self.file.get()?;
-        let mut item = self.slots.get(self.slots.of(hash), &file)?;
+        let mut item = self.slots.get(self.slots.of(hash), &self.file)?;
         let mut below = self.head.next;
         // Chains go to lower items only, so that this ends whatever the file holds.
         while item > 0 && item < below {

@@ -7,20 +7,25 @@ use wire::props::{self, names};
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Keys<'a> {
     /// `UNIQ_KEY`.
-    pub unique: Option<&'a str>,
+    pub unique: Option<&'a [u8]>,
     /// `KEYS`: words separated by spaces.
-    pub keys: Option<&'a str>,
+    pub keys: Option<&'a [u8]>,
     /// `TAGS`.
-    pub tag: Option<&'a str>,
+    pub tag: Option<&'a [u8]>,
+}
+
+/// Hash of what all keys of a topic's messages begin with.
+pub(crate) fn key_prefix(topic: &str) -> i32 {
+    extend(extend(0, topic), "#")
 }
 
 /// Adds the hash of each key: the unique key's, those of the words of `keys`, the tag's (store format
-/// §9; tags since 5.4.0).
-pub(crate) fn hash_keys(keys: &Keys<'_>, topic: &str, out: &mut Vec<u32>) {
-    let prefix = extend(extend(0, topic), "#");
-    let words = keys.keys.unwrap_or_default().split(' ').filter(|word| !word.is_empty());
-    let plain = keys.unique.into_iter().filter(|key| !key.is_empty()).chain(words);
-    out.extend(plain.map(|key| index_hash(extend(prefix, key))));
+/// §9; tags since 5.4.0). `prefix` is the [`key_prefix`] of their topic.
+pub(crate) fn hash_keys(keys: &Keys<'_>, prefix: i32, out: &mut Vec<u32>) {
+    let words = keys.keys.unwrap_or_default().split(|byte| *byte == b' ');
+    for key in keys.unique.into_iter().chain(words).filter(|key| !key.is_empty()) {
+        out.push(index_hash(extend(prefix, key)));
+    }
     if let Some(tag) = keys.tag.filter(|tag| !tag.is_empty()) {
         out.push(index_hash(extend(extend(prefix, "T#"), tag)));
     }
@@ -52,7 +57,7 @@ impl Lookup<'_> {
 
 /// The hash to look for.
 pub(crate) fn hash_lookup(lookup: Lookup<'_>, topic: &str) -> u32 {
-    let prefix = extend(extend(0, topic), "#");
+    let prefix = key_prefix(topic);
     index_hash(match lookup {
         Lookup::Key(key) => extend(prefix, key),
         Lookup::Tag(tag) => extend(extend(prefix, "T#"), tag),
@@ -72,8 +77,8 @@ mod tests {
     #[test]
     fn hashes() {
         let mut out = Vec::new();
-        let keys = Keys { unique: Some("KEY0"), keys: Some(" a  b"), tag: Some("t") };
-        hash_keys(&keys, "TopicTest", &mut out);
+        let keys = Keys { unique: Some(b"KEY0"), keys: Some(b" a  b"), tag: Some(b"t") };
+        hash_keys(&keys, key_prefix("TopicTest"), &mut out);
         let hash = |text| index_hash(extend(0, text));
         assert_eq!(out[0], 1_656_969_517);
         assert_eq!(out[1..], ["TopicTest#a", "TopicTest#b", "TopicTest#T#t"].map(hash));

@@ -18,7 +18,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 pub(crate) use self::file::IndexFile;
 pub use self::keys::{Keys, Lookup};
-pub(crate) use self::keys::{hash_keys, hash_lookup};
+pub(crate) use self::keys::{hash_keys, hash_lookup, key_prefix};
 use crate::limits;
 use crate::queue::files::remove_if_there;
 

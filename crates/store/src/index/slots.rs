@@ -2,9 +2,8 @@
 
 use std::io;
 
-use env::disk::File;
-
 use super::file::{HEADER, SLOT};
+use crate::kept_file::KeptFile;
 
 /// Slots that are loaded together: 16 KiB.
 const CHUNK: usize = 4096;
@@ -30,17 +29,17 @@ impl Slots {
     }
 
     /// The newest item of a slot's chain; 0 for none.
-    pub(crate) fn get(&mut self, slot: u32, file: &File) -> io::Result<u32> {
+    pub(crate) fn get(&mut self, slot: u32, file: &KeptFile) -> io::Result<u32> {
         Ok(self.chunk(slot, file)?[slot as usize % CHUNK])
     }
 
-    /// Sets it.
-    pub(crate) fn set(&mut self, slot: u32, item: u32, file: &File) -> io::Result<()> {
-        self.chunk(slot, file)?[slot as usize % CHUNK] = item;
-        Ok(())
+    /// Makes it `item`; returns the one before, 0 for none.
+    pub(crate) fn replace(&mut self, slot: u32, item: u32, file: &KeptFile) -> io::Result<u32> {
+        let newest = &mut self.chunk(slot, file)?[slot as usize % CHUNK];
+        Ok(std::mem::replace(newest, item))
     }
 
-    fn chunk(&mut self, slot: u32, file: &File) -> io::Result<&mut [u32; CHUNK]> {
+    fn chunk(&mut self, slot: u32, file: &KeptFile) -> io::Result<&mut [u32; CHUNK]> {
         let index = slot as usize / CHUNK;
         let chunk = &mut self.chunks[index];
         if chunk.is_none() {
@@ -59,7 +58,7 @@ impl Slots {
     }
 
     /// Writes what is in memory to the file, and forgets it.
-    pub(crate) fn write(&mut self, file: &File) -> io::Result<()> {
+    pub(crate) fn write(&mut self, file: &KeptFile) -> io::Result<()> {
         for (index, chunk) in self.chunks.iter().enumerate() {
             let Some(chunk) = chunk else { continue };
             let start = index * CHUNK;

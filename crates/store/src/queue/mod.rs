@@ -25,12 +25,15 @@ use self::files::{Files, FilesShared};
 pub(crate) use self::table::Queues;
 pub(crate) use self::unit::Unit;
 use self::writer::Backlog;
+use crate::index;
 use crate::wait::{Ticket, WaitList};
 
 /// One queue of one topic.
 #[derive(Debug)]
 pub struct Queue {
     topic: Box<str>,
+    /// See [`index::key_prefix`].
+    key_prefix: i32,
     id: u32,
     /// Queue offset of the next message. Changed by the owner of the log's tail only.
     next: AtomicU64,
@@ -65,6 +68,7 @@ impl Queue {
     fn new(shared: Arc<Shared>, topic: &str, id: u32, first: Option<u64>, next: u64) -> Queue {
         Queue {
             topic: topic.into(),
+            key_prefix: index::key_prefix(topic),
             id,
             next: AtomicU64::new(next),
             visible: AtomicU64::new(next),
@@ -80,6 +84,11 @@ impl Queue {
     /// Topic that it belongs to.
     pub fn topic(&self) -> &str {
         &self.topic
+    }
+
+    /// Hash of what all keys of its messages begin with.
+    pub(crate) fn key_prefix(&self) -> i32 {
+        self.key_prefix
     }
 
     /// Number of the queue within its topic.

@@ -198,7 +198,11 @@ impl History {
             let new = NewRecord {
                 queue: &place,
                 tags: Tags::Code(tags_code),
-                keys: Keys { unique: None, keys: Some(&key), tag },
+                keys: Keys {
+                    keys: Some(key.as_bytes()),
+                    tag: tag.map(str::as_bytes),
+                    unique: None,
+                },
                 with_previous,
             };
             let encoded = batch
