@@ -166,6 +166,17 @@ impl Inner {
         if due { self.checkpoint(false) } else { Ok(()) }
     }
 
+    /// Moves what is in memory to the files if it is much: all syncs of a checkpoint together may take seconds where
+    /// the device is busy. What fails is tried again by the next pass.
+    fn move_if_much(&self) {
+        if self.queues.shared.backlog.is_much() {
+            let _ = self.queues.write_out();
+        }
+        if let Some(index) = &self.derived.index {
+            let _ = index.write_out_if_much();
+        }
+    }
+
     /// Syncs everything derived that is written, and notes how far all of it is durable.
     pub(crate) fn checkpoint(&self, closed: bool) -> io::Result<()> {
         let mut progress = self.persist.0.lock();
@@ -173,7 +184,10 @@ impl Inner {
         let Progress { file, state, checkpoint, before, .. } = &mut *progress;
         let (written, durable) = (state.written, self.marks.durable());
         let now = (self.marks.appended(), self.marks.last_ms());
-        self.queues.sync()?;
+        for queue in self.queues.all() {
+            queue.files.sync()?;
+            self.move_if_much();
+        }
         if let Some(index) = &self.derived.index {
             index.sync()?;
             checkpoint.index_ms = index.full_ms();
@@ -263,6 +277,24 @@ mod tests {
         assert!(full.len() > 5 && full.iter().all(|[_, end]| *end <= covered), "{files:?}");
         assert!(newest[1] > covered, "{files:?}, covered up to {covered}");
         assert!(files.is_sorted_by_key(|[begin, _]| begin), "{files:?}");
+    }
+
+    /// A checkpoint, which may take long, does not let more come together in memory than has room there: keys
+    /// would be read back from the log.
+    #[test]
+    fn a_checkpoint_moves_what_has_become_much() {
+        let env = Env { disk: Disk::mem(), ..Env::real() };
+        let settings = StoreSettings { index_items: 1 << 21, ..StoreSettings::test_min("/s") };
+        // Without its threads.
+        let inner = Arc::new(crate::open::open(env, settings).unwrap());
+        let appended = append(&inner, 1);
+        let index = inner.derived.index.as_ref().unwrap();
+        for _ in 0..4 {
+            let hashes = vec![1; limits::INDEX_QUEUE / 4 + 1];
+            index.staging().add(appended.end, appended.store_timestamp, &hashes);
+            assert_eq!(index.lost(), None);
+            inner.checkpoint(false).unwrap();
+        }
     }
 
     const BODIES: usize = 600;

@@ -136,9 +136,9 @@ impl Index {
         if let Some(file) = files.back_mut() { file.flush().and(result) } else { result }
     }
 
-    /// Writes in recovery, where nobody else does, before too much is staged.
+    /// Writes before too much is staged: where a pass takes long, and in recovery, which has none.
     pub(crate) fn write_out_if_much(&self) -> io::Result<()> {
-        if self.staged.lock().items.len() > limits::INDEX_QUEUE / 2 {
+        if self.staged.lock().items.len() > limits::INDEX_QUEUE / 4 {
             self.write_out()
         } else {
             Ok(())

@@ -48,6 +48,11 @@ impl Backlog {
         self.units.load(Ordering::Relaxed)
     }
 
+    /// Whether there are so many that they are written before their time.
+    pub(crate) fn is_much(&self) -> bool {
+        self.units() > limits::UNITS_WAKE
+    }
+
     /// Makes the writer start a pass now.
     pub(crate) fn wake(&self) {
         self.signal.raise();
@@ -80,11 +85,6 @@ impl Queues {
             }
         }
         result
-    }
-
-    /// Makes everything that was written survive a power cut.
-    pub(crate) fn sync(&self) -> io::Result<()> {
-        self.all().iter().try_for_each(|queue| queue.files.sync())
     }
 }
 

@@ -114,7 +114,7 @@ fn a_torn_end_of_a_queue_behind_the_log() {
                 file.write_at(&vec![0; torn], unit as u64 * 20).unwrap();
             }
         }
-        store.inner.queues.sync().unwrap();
+        store.inner.queues.all().iter().for_each(|queue| queue.files.sync().unwrap());
         for segment in &store.inner.log.segments().0 {
             segment.file.sync_data().unwrap();
         }
