@@ -71,6 +71,9 @@ pub const READER_THREADS: usize = 2;
 /// Most index entries that wait to be written; beyond it they are read back from the log.
 pub const INDEX_QUEUE: usize = 1 << 20;
 
+/// Index entries waiting to be written that are written before their time, where a pass takes long.
+pub const INDEX_WAKE: usize = INDEX_QUEUE / 4;
+
 /// Records whose keys are read back from the log at a time, before what was appended meanwhile is written.
 pub const RECORDS_RESTORED: usize = 16 << 10;
 

@@ -51,12 +51,12 @@ impl Inner {
             self.queues.shared.backlog.wait();
             match self.write_derived().map(|()| self.checkpoint_if_due()) {
                 Ok(Ok(())) => {}
-                Err(error) => {
+                Err(error) if !self.derived.index.as_ref().is_some_and(Index::has_failed) => {
                     tracing::error!(%error, "cannot write what is derived from the log; trying again");
                 }
                 // After a failed sync the next one may succeed without what this one did not write: there
                 // must be none, it would claim that too.
-                Ok(Err(error)) => {
+                Err(error) | Ok(Err(error)) => {
                     self.stop(&format!("cannot sync what is derived from the log: {error}"));
                     return;
                 }
@@ -166,15 +166,27 @@ impl Inner {
         if due { self.checkpoint(false) } else { Ok(()) }
     }
 
-    /// Moves what is in memory to the files if it is much: all syncs of a checkpoint together may take seconds where
-    /// the device is busy. What fails is tried again by the next pass.
-    fn move_if_much(&self) {
+    /// Syncs the consume queues. Their syncs together may take a second where the device is busy: between them, what
+    /// has come together in memory is moved to the files.
+    fn sync_queues(&self) -> io::Result<()> {
+        let mut moved = Ok(());
+        for queue in self.queues.all() {
+            queue.files.sync()?;
+            if moved.is_ok() {
+                moved = self.move_if_much();
+            }
+        }
+        if let Err(error) = moved {
+            tracing::error!(%error, "cannot write what is derived from the log; trying again");
+        }
+        Ok(())
+    }
+
+    fn move_if_much(&self) -> io::Result<()> {
         if self.queues.shared.backlog.is_much() {
-            let _ = self.queues.write_out();
+            self.queues.write_out()?;
         }
-        if let Some(index) = &self.derived.index {
-            let _ = index.write_out_if_much();
-        }
+        self.derived.index.as_ref().map_or(Ok(()), Index::write_out_if_much)
     }
 
     /// Syncs everything derived that is written, and notes how far all of it is durable.
@@ -184,10 +196,7 @@ impl Inner {
         let Progress { file, state, checkpoint, before, .. } = &mut *progress;
         let (written, durable) = (state.written, self.marks.durable());
         let now = (self.marks.appended(), self.marks.last_ms());
-        for queue in self.queues.all() {
-            queue.files.sync()?;
-            self.move_if_much();
-        }
+        self.sync_queues()?;
         if let Some(index) = &self.derived.index {
             index.sync()?;
             checkpoint.index_ms = index.full_ms();

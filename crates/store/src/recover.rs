@@ -342,7 +342,7 @@ impl Recovery<'_> {
             }
         }
         self.derived.begin().step(&derivation);
-        if self.queues.shared.backlog.units() > limits::UNITS_WAKE {
+        if self.queues.shared.backlog.is_much() {
             self.queues.write_out()?;
         }
         if let Some(index) = &self.derived.index {
@@ -465,7 +465,7 @@ impl Recovery<'_> {
                 queue.assign();
                 queue.push(derivation.queue_offset, derivation.unit);
             }
-            if self.queues.shared.backlog.units() > limits::UNITS_WAKE {
+            if self.queues.shared.backlog.is_much() {
                 self.queues.write_out()?;
             }
         }

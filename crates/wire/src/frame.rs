@@ -265,8 +265,8 @@ impl<'a> Frames<'a> {
         Ok(self.read(&mut frame)?.then_some(frame))
     }
 
-    /// As [`Frames::next`], into a frame that was used before: a frame has half a kilobyte, and moving it costs as
-    /// much as decoding it. Returns whether there was one; else `frame` means nothing.
+    /// As [`Frames::next`], into a frame that was used before: a frame has half a kilobyte, and moving it around costs
+    /// a third of decoding it. Returns whether there was one; else `frame` means nothing.
     ///
     /// # Errors
     /// As for [`Frames::next`].

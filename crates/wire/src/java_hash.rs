@@ -9,7 +9,8 @@ pub fn java_hash(text: &str) -> i32 {
 }
 
 /// Hash of a text whose first part hashed to `hash` and whose rest is `text`; lets a caller hash
-/// `topic#key` without joining the parts. Sequences that are not UTF-8 count as U+FFFD, as in Java's decoder.
+/// `topic#key` without joining the parts. Sequences that are not UTF-8 count as U+FFFD, as in Java's decoder, which
+/// only takes an encoded surrogate for one of them and not for three.
 #[must_use]
 pub fn extend(hash: i32, text: impl AsRef<[u8]>) -> i32 {
     let mut hash = hash;

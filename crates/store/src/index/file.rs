@@ -27,6 +27,7 @@ pub(crate) struct IndexFile {
     buffered: Vec<u8>,
     /// Whether the slots in memory are newer than those in the file.
     changed: bool,
+    sync_failed: bool,
 }
 
 /// The header.
@@ -127,7 +128,8 @@ impl IndexFile {
         let (slots, buffered) = (Slots::new(layout.slots, false), Vec::new());
         let head = Head::default();
         let file = KeptFile::created(disk, path, file);
-        let mut index = IndexFile { file, layout, head, slots, buffered, changed: false };
+        let (changed, sync_failed) = (false, false);
+        let mut index = IndexFile { file, layout, head, slots, buffered, changed, sync_failed };
         index.restart(before)?;
         Ok(index)
     }
@@ -151,8 +153,8 @@ impl IndexFile {
         opened.read_exact_at(&mut bytes, 0)?;
         let head = Head::decode(&bytes);
         let slots = Slots::new(layout.slots, slots_valid);
-        let (buffered, changed) = (Vec::new(), false);
-        let mut index = IndexFile { file, layout, head, slots, buffered, changed };
+        let (buffered, changed, sync_failed) = (Vec::new(), false, false);
+        let mut index = IndexFile { file, layout, head, slots, buffered, changed, sync_failed };
         if !slots_valid || index.head.end_offset >= log_end.max(1) {
             index.rebuild(log_end)?;
         }
@@ -282,10 +284,20 @@ impl IndexFile {
         Ok(())
     }
 
-    /// Makes what was written survive a power cut.
+    /// Makes what was written survive a power cut. After a failure it fails for good: the next sync may succeed
+    /// without what this one did not write.
     pub(super) fn sync(&mut self) -> io::Result<()> {
-        self.flush()?;
-        self.file.sync_data()
+        if self.sync_failed {
+            return Err(io::Error::other("an earlier sync of the file failed"));
+        }
+        let synced = self.file.sync_data();
+        self.sync_failed = synced.is_err();
+        synced
+    }
+
+    /// Whether what was written may not survive a power cut, whatever is done.
+    pub(super) fn has_failed(&self) -> bool {
+        self.sync_failed
     }
 
     /// Writes everything, so that the file is complete, syncs and closes it.
@@ -296,7 +308,7 @@ impl IndexFile {
             self.file.write_at(&self.head.encode(), 0)?;
             self.changed = false;
         }
-        self.file.sync_data()?;
+        self.sync()?;
         self.file.close();
         Ok(())
     }
@@ -316,7 +328,7 @@ impl IndexFile {
         }
         self.flush()?;
         let file = self.file.get()?;
-        let mut item = self.slots.get(self.slots.of(hash), &self.file)?;
+        let mut item = self.slots.get(self.slots.of(hash), &file)?;
         let mut below = self.head.next;
         // Chains go to lower items only, so that this ends whatever the file holds.
         while item > 0 && item < below {

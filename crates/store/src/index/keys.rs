@@ -3,7 +3,7 @@
 use wire::java_hash::extend;
 use wire::props::{self, names};
 
-/// The properties of a message that it can be found by.
+/// The properties of a message that it can be found by. Of what is not UTF-8 counts what [`extend`] makes of it.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Keys<'a> {
     /// `UNIQ_KEY`.

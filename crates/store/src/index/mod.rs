@@ -138,11 +138,7 @@ impl Index {
 
     /// Writes before too much is staged: where a pass takes long, and in recovery, which has none.
     pub(crate) fn write_out_if_much(&self) -> io::Result<()> {
-        if self.staged.lock().items.len() > limits::INDEX_QUEUE / 4 {
-            self.write_out()
-        } else {
-            Ok(())
-        }
+        if self.staged.lock().items.len() > limits::INDEX_WAKE { self.write_out() } else { Ok(()) }
     }
 
     /// The part of the log that has to be read back.
@@ -222,9 +218,14 @@ impl Index {
         Ok(())
     }
 
-    /// Makes what was written survive a power cut.
+    /// Makes what was written survive a power cut. After a failure it fails for good.
     pub(crate) fn sync(&self) -> io::Result<()> {
         self.files.lock().back_mut().map_or(Ok(()), IndexFile::sync)
+    }
+
+    /// Whether a sync failed, of a checkpoint or where a file was full.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.files.lock().back().is_some_and(IndexFile::has_failed)
     }
 
     /// Writes the slots of the newest file, so that it can be used as it is.

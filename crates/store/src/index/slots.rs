@@ -1,6 +1,9 @@
 //! The hash slots of an index file: for each, the newest item of its chain.
 
 use std::io;
+use std::sync::Arc;
+
+use env::disk::File;
 
 use super::file::{HEADER, SLOT};
 use crate::kept_file::KeptFile;
@@ -29,17 +32,21 @@ impl Slots {
     }
 
     /// The newest item of a slot's chain; 0 for none.
-    pub(crate) fn get(&mut self, slot: u32, file: &KeptFile) -> io::Result<u32> {
-        Ok(self.chunk(slot, file)?[slot as usize % CHUNK])
+    pub(crate) fn get(&mut self, slot: u32, file: &Arc<File>) -> io::Result<u32> {
+        Ok(self.chunk(slot, || Ok(Arc::clone(file)))?[slot as usize % CHUNK])
     }
 
     /// Makes it `item`; returns the one before, 0 for none.
     pub(crate) fn replace(&mut self, slot: u32, item: u32, file: &KeptFile) -> io::Result<u32> {
-        let newest = &mut self.chunk(slot, file)?[slot as usize % CHUNK];
+        let newest = &mut self.chunk(slot, || file.keep())?[slot as usize % CHUNK];
         Ok(std::mem::replace(newest, item))
     }
 
-    fn chunk(&mut self, slot: u32, file: &KeptFile) -> io::Result<&mut [u32; CHUNK]> {
+    fn chunk(
+        &mut self,
+        slot: u32,
+        file: impl FnOnce() -> io::Result<Arc<File>>,
+    ) -> io::Result<&mut [u32; CHUNK]> {
         let index = slot as usize / CHUNK;
         let chunk = &mut self.chunks[index];
         if chunk.is_none() {
@@ -47,7 +54,7 @@ impl Slots {
             if self.in_file {
                 const BYTES: usize = CHUNK * SLOT as usize;
                 let mut bytes = [0; BYTES];
-                file.read_at(&mut bytes, HEADER + (index * BYTES) as u64)?;
+                file()?.read_at(&mut bytes, HEADER + (index * BYTES) as u64)?;
                 for (slot, bytes) in slots.iter_mut().zip(bytes.as_chunks().0) {
                     *slot = u32::from_be_bytes(*bytes);
                 }

@@ -1,5 +1,7 @@
 use std::path::Path;
 
+use env::disk::FaultPlan;
+
 use super::*;
 
 const LAYOUT: Layout = Layout { slots: 7, items: 16 };
@@ -40,6 +42,24 @@ fn survives_close_and_crash() {
     }
     assert_eq!(found(&crashed, 4)[..2], [580, 490]);
     assert_eq!(crashed.lost(), None);
+}
+
+/// Where the sync of a full file failed, the next one does not claim what this one did not write.
+#[test]
+fn a_failed_sync_is_not_followed_by_one_that_succeeds() {
+    let disk = Disk::fault(1, FaultPlan::default());
+    let index = open(&disk, 0, true);
+    index.staging().add(0, 1000, &[1]);
+    index.write_out().unwrap();
+    for n in 1..20u64 {
+        index.staging().add(n * 10, 1000 + n as i64, &[1]);
+    }
+    disk.set_plan(FaultPlan { sync_error: 1, ..FaultPlan::default() });
+    assert!(index.write_out().is_err());
+    disk.set_plan(FaultPlan::default());
+    assert!(index.has_failed());
+    assert!(index.write_out().is_ok(), "nothing is left in memory");
+    assert!(index.sync().is_err());
 }
 
 /// A file that was begun and got no item before a kill says where it goes on, also when one without a

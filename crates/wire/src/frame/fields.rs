@@ -1,5 +1,7 @@
 //! The ext fields of a header, as positions in the header's bytes.
 
+use std::collections::HashSet;
+
 use smallvec::SmallVec;
 
 use crate::limits::MAX_FIELDS;
@@ -81,10 +83,21 @@ impl<'a> Fields<'a> {
         Ok(())
     }
 
-    /// A null: the field is as if it had not come.
-    pub(super) fn remove(&mut self, name: Span) {
-        let header = self.header;
-        self.entries.retain(|(other, _)| other.text(header) != name.text(header));
+    /// Takes out nulls, and what came before them under their names: such a field is as if it had not come.
+    #[cold]
+    pub(super) fn remove_nulls(&mut self) {
+        let mut removed = HashSet::new();
+        let mut kept = SmallVec::new();
+        for (name, value) in self.entries.drain(..).rev() {
+            let text = name.text(self.header).to_bytes();
+            if value.is_null() {
+                removed.insert(text);
+            } else if !removed.contains(&text) {
+                kept.push((name, value));
+            }
+        }
+        kept.reverse();
+        self.entries = kept;
     }
 
     /// Value of the field `name`.

@@ -214,13 +214,16 @@ impl<'a> Scan<'a> {
             return if empty { Ok(()) } else { Err("extFields is not an object") };
         }
         self.at += 1;
+        let mut nulls = false;
         while !self.object_ends()? {
             let name = self.name()?;
-            match self.value()? {
-                value if value.is_null() => frame.fields.remove(name),
-                value => frame.fields.push(name, value)?,
-            }
+            let value = self.value()?;
+            nulls |= value.is_null();
+            frame.fields.push(name, value)?;
             self.skip_comma();
+        }
+        if nulls {
+            frame.fields.remove_nulls();
         }
         Ok(())
     }

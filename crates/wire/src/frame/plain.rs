@@ -1,13 +1,12 @@
 //! The JSON header as clients write it: no blanks, double quotes, ext fields that are all strings.
 //!
 //! The names of the members are compared where they must stand. Vector instructions mark the quotes and backslashes of
-//! 64 bytes at once, and a string ends at the next mark: looking at the bytes where it may end, the next load would
+//! 64 bytes at once, and where a string ends follows from the marks: searched for from where it starts, each load would
 //! wait for the one before. Anything that is not of this form, valid or not, is left to [`super::json`]: this module
 //! has no errors.
 
 use super::fields::Span;
 use super::{Frame, Language};
-use crate::limits::MAX_FIELDS;
 use crate::text;
 
 /// Decodes `header` into `frame`, which holds the defaults of missing fields. Where it returns `None`, the
@@ -45,7 +44,7 @@ struct Scan<'a> {
     /// A bit for each quote and backslash of the last 64 bytes before `marked`, the first lowest; those of strings
     /// that were read may be missing.
     marks: u64,
-    /// Up to where bytes were looked at; past the end of the last of them.
+    /// Where the next block to look at starts; perhaps behind the end.
     marked: usize,
 }
 
@@ -138,9 +137,6 @@ impl Scan<'_> {
                 }
             };
             let value = self.string()?;
-            if frame.fields.len() == MAX_FIELDS {
-                return None;
-            }
             frame.fields.push(name, value).ok()?;
             before = b',';
         }

@@ -40,6 +40,7 @@ fn tolerates_what_java_tolerates() {
         (r#"{"extFields":{"d":{"x":1,"y":"}"},"e":[1,2]}}"#, r#"ext={d={"x":1,"y":"}"}, e=[1,2]}"#),
         (r#"{"extFields":{"a":-5,"b":+5,"":"1"}}"#, "ext={a=-5, b=+5, =1}"),
         (r#"{"extFields":{"a":"1","a":null}}"#, "ext={}"),
+        (r#"{"extFields":{"b":1,"\u0061":"1","b":null,"a":null,"b":"2","c":3}}"#, "ext={b=2, c=3}"),
         (r#"{"extFields":{"\u0061":"\u00e4"}}"#, "ext={a=ä}"),
         (r#"{"extFields":{"a":'q"q'}}"#, "ext={a=q\"q}"),
         ("{\"extFields\":{\"a\":\"x\ty\"}}", "ext={a=x\ty}"),
@@ -383,6 +384,33 @@ fn plain_headers_are_read_as_such() {
         let mut frame = empty(header.as_bytes());
         assert!(plain::decode(header.as_bytes(), &mut frame).is_some(), "{header}");
     }
+}
+
+/// A text of any length, whatever it ends in, and a header of any length, are read as plain and as they are.
+#[test]
+fn plain_headers_have_any_length() {
+    for (len, end) in
+        (0..200).flat_map(|len| ["", r"\\", r#"\""#, r"\u0001", "ä"].map(|end| (len, end)))
+    {
+        let header = format!(
+            r#"{{"remark":"{}{end}","extFields":{{"a":"{end}","key":""}},"code":3}}"#,
+            "x".repeat(len)
+        );
+        let mut plain = empty(header.as_bytes());
+        assert!(plain::decode(header.as_bytes(), &mut plain).is_some(), "{header}");
+        let mut tolerant = empty(header.as_bytes());
+        json::decode(header.as_bytes(), &mut tolerant).unwrap();
+        assert_eq!(format!("{plain:?}"), format!("{tolerant:?}"));
+    }
+}
+
+/// Nulls count as fields: as many as fit a header of 16 MiB, each compared with all others, would hold a thread for
+/// minutes.
+#[test]
+fn nulls_are_fields() {
+    let header = |count| format!(r#"{{"extFields":{{{}}}}}"#, r#""a":null,"#.repeat(count));
+    assert_eq!(decoded(&header(MAX_FIELDS)), decoded("{}"));
+    assert_eq!(decoded(&header(MAX_FIELDS + 1)), "closed");
 }
 
 proptest::proptest! {
