@@ -4,7 +4,7 @@
 //! that a process can stop front to back (listeners, handlers, store). Groups don't nest.
 
 use std::collections::BTreeMap;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::panic::resume_unwind;
 use std::pin::pin;
 use std::sync::Arc;
@@ -243,6 +243,15 @@ impl Stop {
         }
     }
 
+    /// Blocks this thread until `future` is ready; `None` if it was stopped before.
+    pub fn block_on<F: Future>(&self, future: F) -> Option<F::Output> {
+        let (mut future, mut stopped) = (pin!(future), pin!(self.stopped()));
+        block_on(poll_fn(|cx| match future.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending => stopped.as_mut().poll(cx).map(|()| None),
+        }))
+    }
+
     /// Blocks this thread until it is stopped, at most `duration` of its clock. Returns whether it was
     /// stopped.
     pub fn wait(&self, duration: Duration) -> bool {
@@ -286,6 +295,26 @@ mod tests {
 
     fn runtime() -> tokio::runtime::Runtime {
         tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+    }
+
+    // A thread that waits for a future is told of it, and of a stop; a future that is ready comes first.
+    #[test]
+    fn a_thread_waits_for_a_future_or_the_stop() {
+        let stop = Stop::new(Clock::real());
+        let (sender, mut receiver) = tokio::sync::mpsc::channel(2);
+        let waiting = std::thread::spawn({
+            let stop = stop.clone();
+            move || {
+                let first = stop.block_on(receiver.recv());
+                (first, stop.block_on(receiver.recv()), stop.block_on(std::future::ready(2)))
+            }
+        });
+        sender.try_send(1).unwrap();
+        while sender.capacity() < 2 {
+            std::thread::yield_now();
+        }
+        stop.stop();
+        assert_eq!(waiting.join().unwrap(), (Some(Some(1)), None, Some(2)));
     }
 
     // Shutdown stops and waits for tasks and threads, whether they wait or poll.

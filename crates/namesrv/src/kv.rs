@@ -9,21 +9,18 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::time::Duration;
 
 use env::{Disk, Env, Stop};
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::sync::oneshot;
 
 use crate::limits;
 
 /// Namespace of the order configuration that route answers and registrations carry.
 pub const ORDER_TOPIC_CONFIG: &str = "ORDER_TOPIC_CONFIG";
-
-/// How often the writing thread looks whether it shall stop.
-const TICK: Duration = Duration::from_millis(100);
 
 /// What the file holds.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -83,7 +80,7 @@ struct Change {
 /// The table as it is on the disk, and the way to the thread that changes both.
 pub struct KvConfig {
     table: Arc<RwLock<Content>>,
-    changes: SyncSender<Change>,
+    changes: Sender<Change>,
 }
 
 impl KvConfig {
@@ -96,8 +93,8 @@ impl KvConfig {
         let content = read(&env.disk, &path)?;
         let table = Arc::new(RwLock::new(content.clone()));
         let writer = Writer { disk: env.disk.clone(), path, content, table: Arc::clone(&table) };
-        let (changes, waiting) = sync_channel(limits::KV_CHANGES);
-        env.tasks.thread("namesrv-kv", move |stop| writer.run(&waiting, &stop));
+        let (changes, waiting) = mpsc::channel(limits::KV_CHANGES);
+        env.tasks.thread("namesrv-kv", move |stop| writer.run(waiting, &stop));
         Ok(KvConfig { table, changes })
     }
 
@@ -149,7 +146,7 @@ impl KvConfig {
         };
         let queued = self.changes.try_send(change).map_err(|error| match error {
             TrySendError::Full(_) => KvError::Busy(limits::KV_CHANGES),
-            TrySendError::Disconnected(_) => KvError::Stopped,
+            TrySendError::Closed(_) => KvError::Stopped,
         });
         async move {
             queued?;
@@ -169,17 +166,11 @@ struct Writer {
 
 impl Writer {
     /// Makes changes until there can be no more.
-    fn run(mut self, waiting: &Receiver<Change>, stop: &Stop) {
-        loop {
-            match waiting.recv_timeout(TICK) {
-                Ok(change) => {
-                    let outcome = self.make(&change);
-                    // Whoever asked may be gone.
-                    let _ = change.done.send(outcome);
-                }
-                Err(RecvTimeoutError::Timeout) if !stop.is_stopped() => {}
-                Err(_) => return,
-            }
+    fn run(mut self, mut waiting: Receiver<Change>, stop: &Stop) {
+        while let Some(Some(change)) = stop.block_on(waiting.recv()) {
+            let outcome = self.make(&change);
+            // Whoever asked may be gone.
+            let _ = change.done.send(outcome);
         }
     }
 
@@ -284,6 +275,8 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn open(dir: &Path) -> KvConfig {

@@ -283,6 +283,8 @@ impl Inner {
         pending.bytes = bytes;
         let (slot, since) = (Arc::clone(slot), self.env.clock.mono());
         pending.batches.push_back(Waiting { batch, slot, since });
+        drop(pending);
+        self.waits.begun.raise();
         Ok(())
     }
 

@@ -236,6 +236,7 @@ impl Future for Durable {
             return Poll::Ready(state);
         }
         this.inner.flush.waiters.register(&mut this.ticket, this.end, cx.waker());
+        this.inner.waits.begun.raise();
         this.state().map_or(Poll::Pending, Poll::Ready)
     }
 }

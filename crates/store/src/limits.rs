@@ -26,7 +26,7 @@ pub const SPARE_BATCH_BYTES: usize = 1 << 20;
 /// Most bytes of batches that wait to be appended.
 pub const PENDING_BYTES: usize = 64 << 20;
 
-/// Time between looks of the keeper, and of the thread that ends waits: that much longer may one take.
+/// Time between looks of the thread that ends waits, while there are some: that much longer may one take.
 pub const LOOK: Duration = Duration::from_millis(50);
 
 /// Upper bound of the default for log bytes that await the device.

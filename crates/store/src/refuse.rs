@@ -11,12 +11,24 @@ use crate::batch::Batch;
 use crate::error::AppendError;
 use crate::limits;
 use crate::store::Inner;
+use crate::wait::Signal;
+
+/// What wakes the thread.
+#[derive(Debug, Default)]
+pub(crate) struct Waits {
+    /// Somebody waits now.
+    pub(crate) begun: Signal,
+    /// The store ends.
+    pub(crate) ending: Signal,
+}
 
 impl Inner {
     /// Body of the thread.
     pub(crate) fn end_waits_until_stopped(&self) {
         while !self.health.is_closing() {
-            self.waits.wait(limits::LOOK);
+            // Nobody waits, mostly: then no thread wakes up for it either.
+            self.waits.begun.wait_raised();
+            self.waits.ending.wait(limits::LOOK);
             self.flush.wake_waiters();
             self.expire_pending();
         }
@@ -62,8 +74,13 @@ impl Inner {
         loop {
             let mut pending = self.appender.pending.lock();
             let waited = |first: &Waiting| now.saturating_sub(first.since);
-            if pending.batches.front().is_none_or(|first| waited(first) < min) {
-                break;
+            match pending.batches.front() {
+                None => break,
+                Some(first) if waited(first) < min => {
+                    self.waits.begun.raise();
+                    break;
+                }
+                Some(_) => {}
             }
             let first = pending.batches.pop_front().expect("there is a front");
             pending.bytes -= first.batch.bytes();

@@ -42,7 +42,7 @@ struct Next {
 }
 
 /// Time between looks at the disk: sends go on so soon after there is room again.
-const LOOK: Duration = Duration::from_secs(1);
+pub(crate) const LOOK: Duration = Duration::from_secs(1);
 /// Batches that a deletion on request is made of at most, as in the reference.
 const BATCHES_ON_REQUEST: u32 = 20;
 

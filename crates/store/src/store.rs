@@ -30,7 +30,8 @@ use crate::persist::Persist;
 use crate::queue::{Queue, Queues};
 use crate::read::{Get, Want};
 use crate::readers::Readers;
-use crate::retention::Retention;
+use crate::refuse::Waits;
+use crate::retention::{self, Retention};
 use crate::search::Bound;
 use crate::settings::StoreSettings;
 use crate::wait::{Signal, Ticket};
@@ -69,8 +70,8 @@ pub(crate) struct Inner {
     pub(crate) background: Background,
     /// Wakes the keeper: a spare segment is wanted.
     pub(crate) keeper: Signal,
-    /// Wakes the thread that ends waits, to end itself.
-    pub(crate) waits: Signal,
+    /// Wakes the thread that ends waits.
+    pub(crate) waits: Waits,
     /// Most bytes of the log that may await the device.
     pub(crate) dirty_limit: u64,
     /// Of the root directory, and of the log's.
@@ -369,7 +370,8 @@ impl Inner {
         self.flush.wake();
         self.queues.shared.backlog.wake();
         self.keeper.raise();
-        self.waits.raise();
+        self.waits.ending.raise();
+        self.waits.begun.raise();
         self.background.close();
     }
 
@@ -398,7 +400,7 @@ impl Inner {
     /// Body of the keeper's thread: the spare segment, what waits for it, and the disk's room.
     fn keep_until_stopped(&self) {
         while !self.health.is_closing() {
-            let raised = self.keeper.wait(limits::LOOK);
+            let raised = self.keeper.wait(retention::LOOK);
             if raised && !self.health.is_closing() {
                 self.prepare_spare();
                 // Where there is no spare one, the append tries again and is told why.

@@ -92,6 +92,12 @@ impl Signal {
         }
     }
 
+    /// Waits until raised, and lowers it.
+    pub(crate) fn wait_raised(&self) {
+        let mut guard = self.lock.lock();
+        self.condition.wait_while(&mut guard, |()| !self.raised.swap(false, Ordering::AcqRel));
+    }
+
     /// Waits until raised, at most `limit`, and lowers it. Returns whether it was raised.
     pub(crate) fn wait(&self, limit: Duration) -> bool {
         if !self.raised.load(Ordering::Acquire) {
