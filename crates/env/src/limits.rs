@@ -34,32 +34,14 @@ pub fn open_files() -> u64 {
     limit.current.unwrap_or(u64::MAX)
 }
 
-/// While it lives, this process's memory comes in small pages; what was set before applies again afterwards.
+/// Makes this process's memory come in small pages. Call it at start.
 ///
-/// The allocator asks for huge ones, of 2 MiB. They make large buffers faster, and are a waste for the few KiB that
-/// each thread needs from the start: what is touched first in small pages stays in them.
+/// The allocator asks for huge ones, of 2 MiB: a waste for the few KiB that each thread needs. And where some of its
+/// memory is in small pages, the kernel makes huge ones of them later, which stops all threads that need a new page.
 ///
 /// Where the system knows no such switch, nothing happens.
-#[derive(Debug)]
-pub struct SmallPages {
-    /// Whether whoever started this process wants none but small ones.
-    always: bool,
-}
-
-impl SmallPages {
-    /// From now on.
-    #[must_use]
-    pub fn hold() -> SmallPages {
-        let always = rustix::thread::transparent_huge_pages_are_disabled().unwrap_or(false);
-        let _ = rustix::thread::disable_transparent_huge_pages(true);
-        SmallPages { always }
-    }
-}
-
-impl Drop for SmallPages {
-    fn drop(&mut self) {
-        let _ = rustix::thread::disable_transparent_huge_pages(self.always);
-    }
+pub fn use_small_pages() {
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
 }
 
 fn memory_limit_in(root: &Path) -> u64 {
@@ -103,19 +85,11 @@ mod tests {
 
     const GIB: u64 = 1 << 30;
 
-    /// Shows that huge pages are off for a while, as the system tells it, and that a process that was started
-    /// without them stays without.
+    /// Shows that huge pages are off afterwards, as the system tells it.
     #[test]
-    fn small_pages_end_as_they_began() {
-        let disable = |off| rustix::thread::disable_transparent_huge_pages(off).unwrap();
-        let disabled = || rustix::thread::transparent_huge_pages_are_disabled().unwrap();
-        for before in [true, false] {
-            disable(before);
-            let small = SmallPages::hold();
-            assert!(disabled());
-            drop(small);
-            assert_eq!(disabled(), before);
-        }
+    fn small_pages_are_used() {
+        use_small_pages();
+        assert!(rustix::thread::transparent_huge_pages_are_disabled().unwrap());
     }
 
     /// The limit on a machine of 4 GiB with these files.

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use anyhow::Context;
 use broker::{Broker, BrokerSettings, MetricsExporter};
-use env::limits::SmallPages;
 use env::settings::{SettingsFile, Value};
 use env::{Env, Memory, Tasks};
 use namesrv::{BrokerHere, ByNetwork, Namesrv, NamesrvSettings};
@@ -35,14 +34,14 @@ pub(crate) fn run(arguments: ServerArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     logging::start(config.server.log_format)?;
-    let small_pages = SmallPages::hold();
+    env::limits::use_small_pages();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(env::limits::cores().max(2))
         .thread_name("apogee-net")
         .enable_all()
         .build()
         .context("cannot start the network threads")?;
-    runtime.block_on(serve(config, small_pages))?;
+    runtime.block_on(serve(config))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -71,7 +70,7 @@ struct Node {
 }
 
 /// Starts everything, with small pages, and runs it to the end.
-async fn serve(config: Config, small_pages: SmallPages) -> anyhow::Result<()> {
+async fn serve(config: Config) -> anyhow::Result<()> {
     for warning in &config.loaded.warnings {
         tracing::warn!("{warning}");
     }
@@ -103,7 +102,6 @@ async fn serve(config: Config, small_pages: SmallPages) -> anyhow::Result<()> {
     env.tasks.spawn("log-watch", logging::watch(env.clone(), env.tasks.stop_token()));
     let ended = async {
         node.start(config).await?;
-        drop(small_pages);
         node.wait(signals).await
     };
     let ended = ended.await;
