@@ -68,11 +68,13 @@ pub const BACKGROUND_JOBS: usize = 1024;
 /// Threads for what may wait for the device on behalf of a request.
 pub const READER_THREADS: usize = 2;
 
-/// Most index entries that wait to be written; beyond it they are read back from the log.
-pub const INDEX_QUEUE: usize = 1 << 20;
+/// Most index entries that wait to be written (24 bytes each), two for each of [`UNITS_IN_MEMORY`]; beyond it they are
+/// read back from the log, which costs more than all else that a send does: one sync of a busy device, during which
+/// nothing is written, has to fit.
+pub const INDEX_QUEUE: usize = 2 * UNITS_IN_MEMORY;
 
 /// Index entries waiting to be written that are written before their time, where a pass takes long.
-pub const INDEX_WAKE: usize = INDEX_QUEUE / 4;
+pub const INDEX_WAKE: usize = 256 << 10;
 
 /// Records whose keys are read back from the log at a time, before what was appended meanwhile is written.
 pub const RECORDS_RESTORED: usize = 16 << 10;

@@ -298,11 +298,12 @@ mod tests {
         let inner = Arc::new(crate::open::open(env, settings).unwrap());
         let appended = append(&inner, 1);
         let index = inner.derived.index.as_ref().unwrap();
-        for _ in 0..4 {
-            let hashes = vec![1; limits::INDEX_QUEUE / 4 + 1];
-            index.staging().add(appended.end, appended.store_timestamp, &hashes);
-            assert_eq!(index.lost(), None);
+        index.write_out().unwrap();
+        let hashes = vec![1; limits::INDEX_WAKE];
+        for (hashes, left) in [(&hashes[..], hashes.len()), (&hashes[..1], 0)] {
+            index.staging().add(appended.end, appended.store_timestamp, hashes);
             inner.checkpoint(false).unwrap();
+            assert_eq!(index.staged(), left);
         }
     }
 

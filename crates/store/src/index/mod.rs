@@ -223,6 +223,12 @@ impl Index {
         self.files.lock().back_mut().map_or(Ok(()), IndexFile::sync)
     }
 
+    /// Items that are in memory only.
+    #[cfg(test)]
+    pub(crate) fn staged(&self) -> usize {
+        self.staged.lock().items.len()
+    }
+
     /// Whether a sync failed, of a checkpoint or where a file was full.
     pub(crate) fn has_failed(&self) -> bool {
         self.files.lock().back().is_some_and(IndexFile::has_failed)
