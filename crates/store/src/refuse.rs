@@ -31,6 +31,9 @@ impl Inner {
             self.waits.ending.wait(limits::LOOK);
             self.flush.wake_waiters();
             self.expire_pending();
+            if self.appender.waiting().0 > 0 {
+                self.waits.begun.raise();
+            }
         }
     }
 
@@ -74,13 +77,8 @@ impl Inner {
         loop {
             let mut pending = self.appender.pending.lock();
             let waited = |first: &Waiting| now.saturating_sub(first.since);
-            match pending.batches.front() {
-                None => break,
-                Some(first) if waited(first) < min => {
-                    self.waits.begun.raise();
-                    break;
-                }
-                Some(_) => {}
+            if pending.batches.front().is_none_or(|first| waited(first) < min) {
+                break;
             }
             let first = pending.batches.pop_front().expect("there is a front");
             pending.bytes -= first.batch.bytes();
