@@ -3,6 +3,7 @@
 //! [`Deriving::step`] is the only place that derives anything. Appending calls it with what the batch
 //! knows; recovery with what it reads in the log, through [`Derivation::of`].
 
+use std::io;
 use std::sync::Arc;
 
 use wire::flags::message;
@@ -14,7 +15,7 @@ use crate::batch::is_queued;
 use crate::delay::{DelayLevels, SCHEDULE_TOPIC};
 use crate::index::{Index, Keys, Staging, hash_keys};
 use crate::limits;
-use crate::queue::{Queue, Unit};
+use crate::queue::{Queue, Queues, Unit};
 
 /// What the consume queue unit of a message carries besides its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,6 +118,14 @@ impl Derived {
     /// Starts taking records over.
     pub(crate) fn begin(&self) -> Deriving<'_> {
         Deriving { index: self.index.as_ref().map(Index::staging) }
+    }
+
+    /// Moves what is in memory to the files, if it is much.
+    pub(crate) fn write_out_if_much(&self, queues: &Queues) -> io::Result<()> {
+        if queues.shared.backlog.is_much() {
+            queues.write_out()?;
+        }
+        self.index.as_ref().map_or(Ok(()), Index::write_out_if_much)
     }
 }
 

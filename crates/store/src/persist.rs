@@ -173,20 +173,13 @@ impl Inner {
         for queue in self.queues.all() {
             queue.files.sync()?;
             if moved.is_ok() {
-                moved = self.move_if_much();
+                moved = self.derived.write_out_if_much(&self.queues);
             }
         }
         if let Err(error) = moved {
             tracing::error!(%error, "cannot write what is derived from the log; trying again");
         }
         Ok(())
-    }
-
-    fn move_if_much(&self) -> io::Result<()> {
-        if self.queues.shared.backlog.is_much() {
-            self.queues.write_out()?;
-        }
-        self.derived.index.as_ref().map_or(Ok(()), Index::write_out_if_much)
     }
 
     /// Syncs everything derived that is written, and notes how far all of it is durable.

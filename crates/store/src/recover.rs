@@ -342,13 +342,7 @@ impl Recovery<'_> {
             }
         }
         self.derived.begin().step(&derivation);
-        if self.queues.shared.backlog.is_much() {
-            self.queues.write_out()?;
-        }
-        if let Some(index) = &self.derived.index {
-            index.write_out_if_much()?;
-        }
-        Ok(())
+        self.derived.write_out_if_much(self.queues)
     }
 
     /// Makes what follows the end zeros, and removes the segments behind it.
